@@ -1,1 +1,38 @@
-//! Head of the crate.
+//! What a Caffe layer is, and every layer type.
+//!
+//! A layer type is one file: a [`LayerKind`] that declares it (type string, arity, what may run in
+//! place, what backward reads, its reference page) and a [`Layer`] that computes it. Layers see
+//! tensors through [`View`]s and compute with [`cortado_kernels`]; they know nothing of nets,
+//! solvers or files.
+
+pub mod check;
+mod doc;
+mod error;
+pub mod filler;
+mod kind;
+mod layer;
+mod packs;
+mod registry;
+pub mod rng;
+mod shape;
+mod tensor;
+
+pub mod common;
+pub mod loss;
+pub mod neuron;
+pub mod norm;
+pub mod recurrent;
+pub mod vision;
+
+pub use cortado_kernels::{Kernels, SrcDst, Write};
+pub use cortado_proto::def::LayerDef;
+pub use doc::LayerDoc;
+pub use error::{At, LayerError};
+pub use kind::{Alias, Arity, Build, GradBottoms, LayerKind, Layouts, Needs};
+pub use layer::{Backward, DiffMut, Forward, Layer, Measure, Phase, Reshape, SetUp};
+pub use layer::{ParamKind, ParamRequest};
+pub use packs::{PackCache, PackKey, Packs};
+pub use registry::{BUILTIN, Registry};
+pub use rng::{Rng, RngKey};
+pub use shape::Shape;
+pub use tensor::{Layout, Tensor, View, ViewMut};
