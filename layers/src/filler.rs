@@ -124,7 +124,7 @@ fn bilinear(shape: &Shape, data: &mut [f32]) -> Result<(), LayerError> {
         return Err(LayerError::field("type", format!("bilinear fills squares, found {shape}")));
     }
     let half = width.div_ceil(2) as f32;
-    let centre = (2.0 * half - 1.0 - half % 2.0) / (2.0 * half);
+    let centre = (width as f32 - 1.0) / (2.0 * half);
     for (i, v) in data.iter_mut().enumerate() {
         let (x, y) = ((i % width) as f32, ((i / width) % height) as f32);
         let weight = |at: f32| 1.0 - (at / half - centre).abs();
