@@ -1,0 +1,3 @@
+//! The `cortado` program.
+
+fn main() {}
