@@ -1,5 +1,23 @@
-//! Caffe's file formats.
-#[allow(missing_docs)]
+//! Caffe's file formats: text with spans and diagnostics, binary with limits, upgrades of older
+//! generations. Nothing here computes.
+//!
+//! * [`caffe`]: the messages, generated from `caffe.proto`
+//! * [`text`]: `.prototxt` → message with every error of the file, and back
+//! * [`def`](crate::def): a net or solver as the other rooms use it, each layer with its place
+
+/// The messages of `caffe.proto`, named as prost names them (`ReLUParameter` → `ReLuParameter`).
+#[allow(missing_docs, clippy::all)]
 pub mod caffe {
     include!(concat!(env!("OUT_DIR"), "/caffe.rs"));
 }
+
+pub mod def;
+pub mod error;
+pub mod schema;
+pub mod span;
+pub mod text;
+
+pub use def::{LayerDef, NetDef, Origin, Place, SolverDef};
+pub use error::{Diagnostic, Error, ErrorKind, Errors, Severity};
+pub use span::{Located, Position, Source, Span};
+pub use text::{Block, Extension};

@@ -1,0 +1,378 @@
+//! Errors with an address, and how they are shown.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::span::Located;
+
+/// What is wrong, without the place.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The text does not follow the grammar.
+    #[error("expected {expected}, found {found}")]
+    Syntax {
+        /// What the grammar allows here.
+        expected: String,
+        /// What stands here.
+        found: String,
+    },
+    /// A token is malformed (a string without end, a number with letters).
+    #[error("{0}")]
+    Token(String),
+    /// A block is never closed.
+    #[error("the block `{block}` opened here is not closed{before}")]
+    Unclosed {
+        /// Name of the field the block belongs to.
+        block: String,
+        /// ` before …`, or empty when the file just ends.
+        before: String,
+    },
+    /// The message has no such field.
+    #[error("`{message}` has no field `{field}`")]
+    UnknownField {
+        /// Message type, e.g. `LayerParameter`.
+        message: String,
+        /// The name as written.
+        field: String,
+    },
+    /// The enum has no such value.
+    #[error("`{value}` is not a value of `{field}`")]
+    UnknownEnumValue {
+        /// Field name.
+        field: String,
+        /// Value as written.
+        value: String,
+    },
+    /// The value has the wrong type for the field.
+    #[error("`{field}` takes {expected}, found {found}")]
+    WrongType {
+        /// Field name.
+        field: String,
+        /// The type wanted, in words.
+        expected: String,
+        /// What stands here.
+        found: String,
+    },
+    /// A number does not fit its type.
+    #[error("`{field}`: {value} does not fit {kind}")]
+    OutOfRange {
+        /// Field name.
+        field: String,
+        /// Value as written.
+        value: String,
+        /// Type name, e.g. `uint32`.
+        kind: String,
+    },
+    /// A field that may stand once is given twice.
+    #[error("`{field}` is given more than once")]
+    Repeated {
+        /// Field name.
+        field: String,
+    },
+    /// A field that must be given is missing.
+    #[error("`{path}` must be given")]
+    MissingField {
+        /// Path of the missing field, e.g. `layer[0].clip_param.max`.
+        path: String,
+    },
+    /// A string is not UTF-8.
+    #[error("`{field}` is not valid UTF-8 text")]
+    NotUtf8 {
+        /// Field name.
+        field: String,
+    },
+    /// Blocks nested too deeply.
+    #[error("blocks nest deeper than {0}")]
+    TooDeep(usize),
+    /// A field has a value that makes no sense here.
+    #[error("`{field}` {why}")]
+    Value {
+        /// Field path inside the layer, e.g. `convolution_param.kernel_size`.
+        field: String,
+        /// The reason.
+        why: String,
+    },
+    /// Two things in one file contradict each other, or a format mixes generations.
+    #[error("{0}")]
+    Conflict(String),
+    /// A file cannot be read or written.
+    #[error("cannot {doing} `{}`: {why}", path.display())]
+    File {
+        /// `read` or `write`.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        why: String,
+    },
+    /// Binary data is damaged.
+    #[error("damaged at byte {offset}: {why}")]
+    Wire {
+        /// Offset from the start of the file.
+        offset: u64,
+        /// The reason.
+        why: String,
+    },
+    /// Binary data asks for more than the limits allow.
+    #[error("{what} is {value}, over the limit of {limit}")]
+    Limit {
+        /// The measured thing.
+        what: String,
+        /// Its size.
+        value: u64,
+        /// The limit.
+        limit: u64,
+    },
+}
+
+/// One error: what, where, and what may help.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Error {
+    /// What is wrong.
+    pub kind: ErrorKind,
+    /// Where, when it comes from a text file.
+    pub place: Option<Located>,
+    /// Printed behind the source line.
+    pub label: Option<String>,
+    /// Lines that help, e.g. `` similar: `bottom` ``.
+    pub notes: Vec<String>,
+}
+
+impl Error {
+    /// An error without place.
+    pub fn new(kind: ErrorKind) -> Error {
+        Error { kind, place: None, label: None, notes: Vec::new() }
+    }
+
+    /// An error at a place.
+    pub fn at(kind: ErrorKind, place: Located) -> Error {
+        Error { kind, place: Some(place), label: None, notes: Vec::new() }
+    }
+
+    /// The field `field` has a bad value.
+    pub fn value(field: impl Into<String>, why: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Value { field: field.into(), why: why.into() })
+    }
+
+    pub(crate) fn file(doing: &'static str, path: &std::path::Path, why: impl ToString) -> Error {
+        Error::new(ErrorKind::File { doing, path: path.into(), why: why.to_string() })
+    }
+
+    /// The same with one more note.
+    pub fn note(mut self, note: impl Into<String>) -> Error {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// `` similar: `a`, `b` `` when there is anything similar.
+    pub(crate) fn similar(mut self, names: &[String]) -> Error {
+        if !names.is_empty() {
+            let list: Vec<_> = names.iter().map(|n| format!("`{n}`")).collect();
+            self.notes.push(format!("similar: {}", list.join(", ")));
+        }
+        self
+    }
+
+    /// As something to show.
+    pub fn diagnostic(&self) -> Diagnostic {
+        Diagnostic {
+            severity: Severity::Error,
+            message: self.kind.to_string(),
+            place: self.place.clone(),
+            label: self.label.clone(),
+            notes: self.notes.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Some(place) => write!(f, "{place}: {}", self.kind),
+            None => self.kind.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.kind)
+    }
+}
+
+/// All errors of one file, in the order of the file; never empty.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Errors(Vec<Error>);
+
+impl Errors {
+    /// `None` when there are none.
+    pub fn from_list(list: Vec<Error>) -> Option<Errors> {
+        if list.is_empty() { None } else { Some(Errors(list)) }
+    }
+
+    /// The errors.
+    pub fn iter(&self) -> std::slice::Iter<'_, Error> {
+        self.0.iter()
+    }
+
+    /// How many.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The first error.
+    pub fn first(&self) -> &Error {
+        &self.0[0]
+    }
+}
+
+impl From<Error> for Errors {
+    fn from(e: Error) -> Errors {
+        Errors(vec![e])
+    }
+}
+
+impl IntoIterator for Errors {
+    type Item = Error;
+    type IntoIter = std::vec::IntoIter<Error>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl fmt::Display for Errors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, e) in self.0.iter().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            e.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Errors {}
+
+/// How bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// The work cannot be done.
+    Error,
+    /// It can, but probably not as meant.
+    Warning,
+    /// Worth knowing.
+    Note,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        })
+    }
+}
+
+/// Something to show to a person, with its source line:
+///
+/// ```text
+/// error: bottom `res2a` is made by no layer above
+///   --> models/resnet50/deploy.prototxt:214:11
+///     |  bottom: "res2a"          layer `res2b_branch2a` (Convolution)
+///     = similar: `res2a_branch1`
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Diagnostic {
+    /// How bad.
+    pub severity: Severity,
+    /// One sentence.
+    pub message: String,
+    /// Where.
+    pub place: Option<Located>,
+    /// Printed behind the source line: what it belongs to.
+    pub label: Option<String>,
+    /// Printed under it, one line each.
+    pub notes: Vec<String>,
+}
+
+impl Diagnostic {
+    /// A warning.
+    pub fn warning(message: impl Into<String>, place: Option<Located>) -> Diagnostic {
+        Diagnostic {
+            severity: Severity::Warning,
+            message: message.into(),
+            place,
+            label: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// An error.
+    pub fn error(message: impl Into<String>, place: Option<Located>) -> Diagnostic {
+        Diagnostic { severity: Severity::Error, ..Diagnostic::warning(message, place) }
+    }
+
+    /// The same with a label.
+    pub fn with_label(mut self, label: impl Into<String>) -> Diagnostic {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// The same with one more note.
+    pub fn with_note(mut self, note: impl Into<String>) -> Diagnostic {
+        self.notes.push(note.into());
+        self
+    }
+}
+
+impl From<Error> for Diagnostic {
+    fn from(e: Error) -> Diagnostic {
+        e.diagnostic()
+    }
+}
+
+/// Longest piece of a source line that is shown.
+const SHOWN: usize = 96;
+/// Where labels start.
+const LABEL_COLUMN: usize = 25;
+
+/// The line, or the piece of it around `column`, fit for a terminal.
+fn excerpt(line: &str, column: usize) -> String {
+    let clean: Vec<char> = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if clean.len() <= SHOWN {
+        return clean.into_iter().collect::<String>().trim().to_string();
+    }
+    let start = column.saturating_sub(1).min(clean.len()).saturating_sub(SHOWN / 3);
+    let end = (start + SHOWN).min(clean.len());
+    let piece: String = clean[start..end].iter().collect();
+    let (head, tail) = (if start > 0 { "…" } else { "" }, if end < clean.len() { "…" } else { "" });
+    format!("{head}{}{tail}", piece.trim())
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.severity, self.message)?;
+        if let Some(place) = &self.place {
+            write!(f, "\n  --> {place}")?;
+            let at = place.position();
+            let line = excerpt(place.source.line(at.line), at.column as usize);
+            match &self.label {
+                Some(label) => {
+                    let gap = LABEL_COLUMN.saturating_sub(line.chars().count()).max(2);
+                    write!(f, "\n    |  {line}{:gap$}{label}", "")?;
+                }
+                None if line.is_empty() => {}
+                None => write!(f, "\n    |  {line}")?,
+            }
+        } else if let Some(label) = &self.label {
+            write!(f, "\n    |  {label}")?;
+        }
+        for note in &self.notes {
+            write!(f, "\n    = {note}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,122 @@
+//! The text format: `.prototxt` → message and back.
+//!
+//! Accepts and refuses what Google's `TextFormat` accepts and refuses (protobuf 3.21, the grammar that
+//! Caffe's users write), with these differences, all of them gains for the user:
+//! a byte order mark at the head of the file is dropped; comments may hold bytes that are not UTF-8;
+//! blocks of unknown name directly inside a layer are handed out, for layer types added from outside
+//! ([`parse_strict`] refuses them); all errors of a file are reported, not the first.
+
+mod decode;
+mod extension;
+mod lexer;
+mod parser;
+mod printer;
+mod spans;
+pub mod tree;
+
+use std::sync::Arc;
+
+use prost::{Message, Name};
+
+pub use extension::{Block, Extension};
+pub use printer::print;
+pub use spans::{FieldSpan, SpanMap};
+
+use crate::error::{Error, ErrorKind, Errors};
+use crate::schema;
+use crate::span::{Located, Source, Span};
+
+/// A message from text, with where everything in it stands.
+#[derive(Debug, Clone)]
+pub struct Parsed<M> {
+    /// The message.
+    pub message: M,
+    /// Message path → place in the text.
+    pub spans: SpanMap,
+    /// Blocks inside layers that the schema does not know, in file order.
+    pub unknown: Vec<UnknownField>,
+    /// The tree, with comments.
+    pub tree: Arc<tree::Document>,
+}
+
+/// A block inside a layer that the schema does not know.
+#[derive(Debug, Clone)]
+pub struct UnknownField {
+    /// Path of the layer it stands in, e.g. `layer[3]`.
+    pub path: String,
+    /// Type of that message: `LayerParameter` or `V1LayerParameter`.
+    pub message: String,
+    /// Name as written.
+    pub name: String,
+    /// The block itself.
+    pub node: tree::Field,
+    /// Where its name stands.
+    pub place: Located,
+}
+
+impl UnknownField {
+    /// The error when nobody claims it.
+    pub fn error(&self) -> Error {
+        let error = decode::unknown_field_error(&self.message, &self.name);
+        Error { place: Some(self.place.clone()), ..error }
+    }
+}
+
+/// Parses text as the message `M`.
+///
+/// # Errors
+/// All errors of the file, in its order.
+pub fn parse<M: Message + Name + Default>(source: &Arc<Source>) -> Result<Parsed<M>, Errors> {
+    let Some(index) = schema::schema().index(M::NAME) else {
+        let what = format!("`{}` is no message of the schema", M::NAME);
+        return Err(Error::new(ErrorKind::Conflict(what)).into());
+    };
+    let (document, mut errors) = parser::parse(source);
+    let encoded = decode::encode(&document, index);
+    errors.extend(encoded.errors);
+    if !encoded.unclosed_found {
+        errors.extend(unclosed(&document));
+    }
+    errors.sort_by_key(|e| e.place.as_ref().map_or(0, |p| p.span.start));
+    // A malformed token is also a bad value: the first says it better.
+    errors.dedup_by_key(|e| e.place.as_ref().map_or(u32::MAX, |p| p.span.start));
+    if let Some(errors) = Errors::from_list(errors) {
+        return Err(errors);
+    }
+    let message = M::decode(encoded.bytes.as_slice()).map_err(|e| {
+        Error::new(ErrorKind::Wire { offset: 0, why: format!("cannot decode {}: {e}", M::NAME) })
+    })?;
+    let tree = Arc::new(document);
+    Ok(Parsed { message, spans: SpanMap::new(tree.clone()), unknown: encoded.unknown, tree })
+}
+
+/// Parses text as the message `M`; unknown blocks inside layers are errors too, as in Google's parser.
+///
+/// # Errors
+/// All errors of the file, in its order.
+pub fn parse_strict<M: Message + Name + Default>(
+    source: &Arc<Source>,
+) -> Result<Parsed<M>, Errors> {
+    let parsed = parse(source)?;
+    match Errors::from_list(parsed.unknown.iter().map(UnknownField::error).collect()) {
+        Some(errors) => Err(errors),
+        None => Ok(parsed),
+    }
+}
+
+/// The innermost block that is open at the end of the file; the others become notes.
+fn unclosed(document: &tree::Document) -> Option<Error> {
+    let (block, brace) = document.unclosed.last()?;
+    let kind = ErrorKind::Unclosed { block: block.clone(), before: String::new() };
+    let mut error = Error::at(kind, document.located(*brace));
+    for (outer, brace) in document.unclosed.iter().rev().skip(1) {
+        let at = document.source.position(brace.start);
+        error.notes.push(format!("`{outer}`, opened in line {}, is not closed either", at.line));
+    }
+    Some(error)
+}
+
+/// An error at a span of the document.
+pub(crate) fn error_at(kind: ErrorKind, source: &Arc<Source>, span: Span) -> Error {
+    Error::at(kind, Located { source: source.clone(), span })
+}
