@@ -145,6 +145,8 @@ pub struct LayerKind {
     pub auto_tops: bool,
     /// When tops are the memory of bottom 0.
     pub alias: Alias,
+    /// Whether the net's user writes the tops: its inputs.
+    pub fed: bool,
     /// Whether the shapes of the tops depend on values, so that the net asks `measure` each time.
     pub dynamic: bool,
     /// Layouts its passes understand.
@@ -175,6 +177,7 @@ impl LayerKind {
             loss: false,
             auto_tops: false,
             alias: Alias::Never,
+            fed: false,
             dynamic: false,
             layouts: Layouts::NchwOnly,
             extensions: &[],
@@ -230,6 +233,12 @@ impl LayerKind {
     /// Tops are the memory of bottom 0.
     pub const fn alias(mut self, alias: Alias) -> LayerKind {
         self.alias = alias;
+        self
+    }
+
+    /// The net's user writes the tops.
+    pub const fn fed(mut self) -> LayerKind {
+        self.fed = true;
         self
     }
 

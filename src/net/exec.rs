@@ -1,0 +1,329 @@
+//! The passes. For each node the net takes the memory of the tops out of its arena, lends the
+//! bottoms, calls the layer, and puts the memory back.
+
+use std::mem::take;
+
+use cortado_layers::{
+    Backward, DiffMut, Forward, Layout, Measure, Packs, Reshape, RngKey, Shape, View, ViewMut, Write,
+};
+use cortado_kernels::kernels;
+
+use super::{Blob, DiffTo, Net, NetError, NetErrors, Node, Short, Storage};
+
+impl Net {
+    /// Works out all shapes anew and gives every blob its memory.
+    pub fn reshape(&mut self) -> Result<(), NetErrors> {
+        let mut scratch = 0;
+        for i in 0..self.nodes.len() {
+            self.reshape_node(i).map_err(NetErrors::from)?;
+            scratch = scratch.max(self.nodes[i].scratch);
+        }
+        self.scratch.resize(scratch, 0.0);
+        Ok(())
+    }
+
+    fn reshape_node(&mut self, i: usize) -> Result<(), NetError> {
+        let node = &mut self.nodes[i];
+        let bottoms: Short<Shape> =
+            node.bottoms.iter().map(|&b| self.blobs[b].shape.clone()).collect();
+        let mut tops: Short<Shape> = node.tops.iter().map(|&b| self.blobs[b].shape.clone()).collect();
+        if !node.kind.fed {
+            let mut cx = Reshape {
+                phase: self.state.phase,
+                backward: node.backward,
+                bottoms: &bottoms,
+                tops: &mut tops,
+                in_place: &node.in_place,
+                params: &node.param_shapes,
+                saved: Vec::new(),
+                scratch: 0,
+            };
+            node.layer.reshape(&mut cx).map_err(|e| NetError::from_layer(&node.def, e))?;
+            let (saved, scratch) = (cx.saved, cx.scratch);
+            node.saved.resize_with(saved.len(), Default::default);
+            node.saved.iter_mut().zip(&saved).for_each(|(tensor, shape)| tensor.resize(shape));
+            node.scratch = scratch;
+        }
+        for (&b, shape) in node.tops.iter().zip(tops) {
+            if shape.checked_count().is_none() {
+                let why = format!("top `{}` of {shape} is too large", self.blobs[b].name);
+                return Err(NetError::at(&node.def, None, super::NetErrorKind::Size(why)));
+            }
+            let storage = &mut self.storages[self.blobs[b].storage];
+            storage.data.resize(shape.count(), 0.0);
+            if storage.has_diff {
+                storage.diff.resize(shape.count(), 0.0);
+            }
+            self.blobs[b].shape = shape;
+        }
+        Ok(())
+    }
+
+    /// One forward pass. Gives the loss: the sum over all tops of weight times value.
+    pub fn forward(&mut self) -> Result<f64, NetError> {
+        self.forward_range(0..self.nodes.len())
+    }
+
+    /// The forward pass of some layers only, as a pass of its own.
+    pub fn forward_range(&mut self, range: std::ops::Range<usize>) -> Result<f64, NetError> {
+        let pool = self.pool.clone();
+        let loss = pool.install(|| {
+            let mut loss = 0.0;
+            let mut moved = false;
+            for i in range {
+                if moved {
+                    self.reshape_node(i)?;
+                    self.scratch.resize(self.scratch.len().max(self.nodes[i].scratch), 0.0);
+                }
+                if self.nodes[i].kind.dynamic {
+                    moved |= self.measure(i)?;
+                }
+                self.forward_node(i)?;
+                loss += self.loss_of(i);
+            }
+            Ok(loss)
+        });
+        self.passes += 1;
+        loss
+    }
+
+    /// Asks a dynamic layer for the shapes of its tops. Whether one changed.
+    fn measure(&mut self, i: usize) -> Result<bool, NetError> {
+        let node = &mut self.nodes[i];
+        let bottoms: Short<View> =
+            node.bottoms.iter().map(|&b| view(&self.blobs[b], &self.storages)).collect();
+        let mut cx = Measure { phase: self.state.phase, bottoms: &bottoms };
+        let shapes = node.layer.measure(&mut cx).map_err(|e| NetError::from_layer(&node.def, e))?;
+        let mut moved = false;
+        for (&b, shape) in node.tops.iter().zip(shapes) {
+            let blob = &mut self.blobs[b];
+            if blob.shape != shape {
+                moved = true;
+                let storage = &mut self.storages[blob.storage];
+                storage.data.resize(shape.count(), 0.0);
+                if storage.has_diff {
+                    storage.diff.resize(shape.count(), 0.0);
+                }
+                blob.shape = shape;
+            }
+        }
+        Ok(moved)
+    }
+
+    fn forward_node(&mut self, i: usize) -> Result<(), NetError> {
+        let Net { nodes, blobs, storages, store, cache, scratch, .. } = self;
+        let node = &mut nodes[i];
+        if node.alias || node.kind.fed {
+            return Ok(());
+        }
+        let mut taken: Short<Vec<f32>> =
+            node.tops.iter().map(|&b| take(&mut storages[blobs[b].storage].data)).collect();
+        let result = {
+            let bottoms: Short<Option<View>> = (0..node.bottoms.len())
+                .map(|j| {
+                    let in_place = node.in_place.get(j) == Some(&true);
+                    (!in_place).then(|| view(&blobs[node.bottoms[j]], storages))
+                })
+                .collect();
+            let mut tops: Short<ViewMut> = node
+                .tops
+                .iter()
+                .zip(&mut taken)
+                .map(|(&b, data)| ViewMut { shape: &blobs[b].shape, layout: Layout::Nchw, data })
+                .collect();
+            let (params, weight_slab, _, state_slab) = store.lend();
+            let versions: Short<(usize, u64)> =
+                node.weights.iter().map(|&p| (node.params[p], params[node.params[p]].version)).collect();
+            let weights: Short<View> = node.weights.iter().map(|&p| {
+                let data = &weight_slab[params[node.params[p]].range.clone()];
+                View { shape: &node.param_shapes[p], layout: Layout::Nchw, data }
+            }).collect();
+            let ranges: Short<_> =
+                node.state.iter().map(|&p| params[node.params[p]].range.clone()).collect();
+            let mut state: Short<ViewMut> = disjoint(state_slab, &ranges)
+                .into_iter()
+                .zip(&node.state)
+                .map(|(data, &p)| ViewMut { shape: &node.param_shapes[p], layout: Layout::Nchw, data })
+                .collect();
+            let key = RngKey { seed: self.seed, pass: self.passes, replica: 0 };
+            node.layer.forward(&mut Forward {
+                phase: self.state.phase,
+                backward: node.backward,
+                k: kernels(),
+                rng: &mut key.stream(node.def.name()),
+                bottoms: &bottoms,
+                tops: &mut tops,
+                weights: &weights,
+                state: &mut state,
+                saved: &mut node.saved,
+                scratch: &mut scratch[..node.scratch],
+                packs: Packs::new(cache, &versions),
+            })
+        };
+        for (&b, data) in node.tops.iter().zip(taken) {
+            storages[blobs[b].storage].data = data;
+        }
+        result.map_err(|e| NetError::from_layer(&node.def, e))?;
+        if self.debug.is_some() {
+            self.debug_forward(i);
+        }
+        Ok(())
+    }
+
+    fn loss_of(&self, i: usize) -> f64 {
+        let tops = self.nodes[i].tops.iter().map(|&b| &self.blobs[b]);
+        tops.filter(|blob| blob.loss_weight != 0.0)
+            .map(|blob| {
+                let data = &self.storages[blob.storage].data;
+                f64::from(blob.loss_weight) * data.iter().map(|&v| f64::from(v)).sum::<f64>()
+            })
+            .sum()
+    }
+
+    /// One backward pass, from the loss weights (and the diffs given by `set_diff`) to the diffs of
+    /// blobs and weights; weight diffs are added to.
+    pub fn backward(&mut self) -> Result<(), NetError> {
+        self.seed_diffs();
+        self.backward_range(0..self.nodes.len())
+    }
+
+    /// Puts the loss weights and the given diffs in place: what a backward pass starts from.
+    pub fn seed_diffs(&mut self) {
+        self.store.make_diffs();
+        for storage in self.storages.iter_mut().filter(|s| s.starts_zero && s.has_diff) {
+            storage.diff.fill(0.0);
+        }
+        for blob in self.blobs.iter().filter(|blob| blob.loss_weight != 0.0) {
+            self.storages[blob.storage].diff.iter_mut().for_each(|d| *d += blob.loss_weight);
+        }
+        for (&id, seed) in &self.seeds {
+            let diff = &mut self.storages[self.blobs[id].storage].diff;
+            diff.iter_mut().zip(seed).for_each(|(d, s)| *d += s);
+        }
+    }
+
+    /// The backward pass of some layers only, last to first.
+    pub fn backward_range(&mut self, range: std::ops::Range<usize>) -> Result<(), NetError> {
+        let pool = self.pool.clone();
+        pool.install(|| range.rev().try_for_each(|i| self.backward_node(i)))
+    }
+
+    fn backward_node(&mut self, i: usize) -> Result<(), NetError> {
+        let Net { nodes, blobs, storages, store, cache, scratch, .. } = self;
+        let node = &mut nodes[i];
+        if !node.backward || node.alias {
+            return Ok(());
+        }
+        let mut taken: Short<Vec<f32>> = (0..node.bottoms.len())
+            .map(|j| match node.diff_to[j] {
+                DiffTo::Nobody => Vec::new(),
+                DiffTo::Blob(_) => take(&mut storages[blobs[node.bottoms[j]].storage].diff),
+                DiffTo::Spare => {
+                    let mut spare = take(&mut node.spare[j]);
+                    spare.resize(blobs[node.bottoms[j]].shape.count(), 0.0);
+                    spare
+                }
+            })
+            .collect();
+        let result = {
+            let Node { layer, saved, .. } = &mut *node;
+            let in_place = |j: usize| node.in_place.get(j) == Some(&true);
+            let bottoms: Short<Option<View>> = (0..node.bottoms.len())
+                .map(|j| (!in_place(j)).then(|| view(&blobs[node.bottoms[j]], storages)))
+                .collect();
+            let tops: Short<View> =
+                node.tops.iter().map(|&b| view(&blobs[b], storages)).collect();
+            let top_diffs: Short<Option<View>> = node
+                .tops
+                .iter()
+                .enumerate()
+                .map(|(j, &b)| {
+                    let lent = in_place(j) && matches!(node.diff_to.get(j), Some(DiffTo::Blob(_)));
+                    let data = &storages[blobs[b].storage].diff[..];
+                    (!lent).then(|| View { shape: &blobs[b].shape, layout: Layout::Nchw, data })
+                })
+                .collect();
+            let mut bottom_diffs: Short<Option<DiffMut>> = taken
+                .iter_mut()
+                .enumerate()
+                .map(|(j, data)| {
+                    let shape = &blobs[node.bottoms[j]].shape;
+                    let write = match node.diff_to[j] {
+                        DiffTo::Nobody => return None,
+                        DiffTo::Blob(write) => write,
+                        DiffTo::Spare => Write::Set,
+                    };
+                    Some(DiffMut { shape, layout: Layout::Nchw, data, write })
+                })
+                .collect();
+            let (params, weight_slab, diff_slab, state_slab) = store.lend();
+            let range = |p: usize| params[node.params[p]].range.clone();
+            let versions: Short<(usize, u64)> =
+                node.weights.iter().map(|&p| (node.params[p], params[node.params[p]].version)).collect();
+            let of = |slab, p: usize| View { shape: &node.param_shapes[p], layout: Layout::Nchw, data: slab };
+            let weights: Short<View> =
+                node.weights.iter().map(|&p| of(&weight_slab[range(p)], p)).collect();
+            let state: Short<View> = node.state.iter().map(|&p| of(&state_slab[range(p)], p)).collect();
+            let ranges: Short<_> = node.weights.iter().map(|&p| range(p)).collect();
+            let mut weight_diffs: Short<Option<ViewMut>> = disjoint(diff_slab, &ranges)
+                .into_iter()
+                .zip(node.weights.iter().zip(&node.weight_grads))
+                .map(|(data, (&p, &wanted))| {
+                    let shape = &node.param_shapes[p];
+                    wanted.then_some(ViewMut { shape, layout: Layout::Nchw, data })
+                })
+                .collect();
+            layer.backward(&mut Backward {
+                phase: self.state.phase,
+                k: kernels(),
+                bottoms: &bottoms,
+                tops: &tops,
+                top_diffs: &top_diffs,
+                bottom_diffs: &mut bottom_diffs,
+                weights: &weights,
+                weight_diffs: &mut weight_diffs,
+                state: &state,
+                saved,
+                scratch: &mut scratch[..node.scratch],
+                packs: Packs::new(cache, &versions),
+            })
+        };
+        for (j, data) in taken.into_iter().enumerate() {
+            let storage = blobs[node.bottoms[j]].storage;
+            match node.diff_to[j] {
+                DiffTo::Nobody => {}
+                DiffTo::Blob(_) => storages[storage].diff = data,
+                DiffTo::Spare => {
+                    let diff = &mut storages[storage].diff;
+                    diff.iter_mut().zip(&data).for_each(|(d, s)| *d += s);
+                    node.spare[j] = data;
+                }
+            }
+        }
+        result.map_err(|e| NetError::from_layer(&node.def, e))?;
+        if self.debug.is_some() {
+            self.debug_backward(i);
+        }
+        Ok(())
+    }
+}
+
+fn view<'a>(blob: &'a Blob, storages: &'a [Storage]) -> View<'a> {
+    View { shape: &blob.shape, layout: Layout::Nchw, data: &storages[blob.storage].data }
+}
+
+/// Parts of a slab that do not overlap, all to write at once, in the order of `ranges`.
+fn disjoint<'a>(slab: &'a mut [f32], ranges: &[std::ops::Range<usize>]) -> Short<&'a mut [f32]> {
+    let mut order: Short<usize> = (0..ranges.len()).collect();
+    order.sort_by_key(|&i| ranges[i].start);
+    let mut parts: Short<Option<&mut [f32]>> = ranges.iter().map(|_| None).collect();
+    let (mut rest, mut offset) = (slab, 0);
+    for i in order {
+        let range = &ranges[i];
+        let (_, tail) = rest.split_at_mut(range.start - offset);
+        let (part, tail) = tail.split_at_mut(range.len());
+        parts[i] = Some(part);
+        (rest, offset) = (tail, range.end);
+    }
+    parts.into_iter().flatten().collect()
+}

@@ -1,0 +1,118 @@
+//! The parameters of a net: three flat slabs (weights, their diffs, state) and who owns which part.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use cortado_layers::{ParamKind, Shape};
+
+/// Number of a parameter in its store.
+pub type ParamId = usize;
+
+/// One parameter: a part of a slab.
+#[derive(Clone, Debug)]
+pub struct Param {
+    /// Weights lie in one slab (with diffs), state in another.
+    pub kind: ParamKind,
+    /// Where in the slab.
+    pub range: Range<usize>,
+    /// The owner's shape.
+    pub shape: Shape,
+    /// The layer that made it, and the index among its blobs.
+    pub owner: (String, usize),
+    /// Factor of the learning rate.
+    pub lr_mult: f32,
+    /// Factor of the weight decay.
+    pub decay_mult: f32,
+    /// Whether the file gave lr_mult and decay_mult (sharers must agree).
+    pub(crate) given: (bool, bool),
+    /// Goes up with every change, so that packed copies know they are old.
+    pub version: u64,
+}
+
+/// The parameters of one net, or of several that train and test the same weights.
+#[derive(Clone, Debug, Default)]
+pub struct ParamStore {
+    params: Vec<Param>,
+    weights: Vec<f32>,
+    diffs: Vec<f32>,
+    state: Vec<f32>,
+    pub(crate) by_layer: HashMap<(String, usize), ParamId>,
+    pub(crate) by_name: HashMap<String, ParamId>,
+}
+
+impl ParamStore {
+    pub(crate) fn add(&mut self, mut param: Param, values: Vec<f32>) -> ParamId {
+        let slab = match param.kind {
+            ParamKind::Weight => &mut self.weights,
+            ParamKind::State => &mut self.state,
+        };
+        param.range = slab.len()..slab.len() + values.len();
+        slab.extend(values);
+        self.params.push(param);
+        self.params.len() - 1
+    }
+
+    /// All parameters, in the order of the layers: the original's order of learnable parameters.
+    pub fn params(&self) -> &[Param] {
+        &self.params
+    }
+
+    /// The parameter of a layer.
+    pub fn of_layer(&self, layer: &str, index: usize) -> Option<ParamId> {
+        self.by_layer.get(&(layer.to_owned(), index)).copied()
+    }
+
+    pub(crate) fn param_mut(&mut self, id: ParamId) -> &mut Param {
+        &mut self.params[id]
+    }
+
+    /// Values of a parameter.
+    pub fn data(&self, id: ParamId) -> &[f32] {
+        let param = &self.params[id];
+        match param.kind {
+            ParamKind::Weight => &self.weights[param.range.clone()],
+            ParamKind::State => &self.state[param.range.clone()],
+        }
+    }
+
+    /// Values of a parameter, to write.
+    pub fn data_mut(&mut self, id: ParamId) -> &mut [f32] {
+        let param = &mut self.params[id];
+        param.version += 1;
+        match param.kind {
+            ParamKind::Weight => &mut self.weights[param.range.clone()],
+            ParamKind::State => &mut self.state[param.range.clone()],
+        }
+    }
+
+    /// Diff of a weight; empty for state, and before the first backward.
+    pub fn diff(&self, id: ParamId) -> &[f32] {
+        let param = &self.params[id];
+        match param.kind {
+            ParamKind::Weight => self.diffs.get(param.range.clone()).unwrap_or(&[]),
+            ParamKind::State => &[],
+        }
+    }
+
+    /// All weights, their diffs and the parameters that say what is where: for the solver, the only
+    /// one who changes weights in training. All packed copies become old.
+    pub fn for_update(&mut self) -> (&[Param], &mut [f32], &mut [f32]) {
+        self.make_diffs();
+        self.params.iter_mut().for_each(|param| param.version += 1);
+        (&self.params, &mut self.weights, &mut self.diffs)
+    }
+
+    /// Sets all diffs to zero.
+    pub fn clear_diffs(&mut self) {
+        self.diffs.fill(0.0);
+    }
+
+    pub(crate) fn make_diffs(&mut self) {
+        self.diffs.resize(self.weights.len(), 0.0);
+    }
+
+    /// The slabs as a pass lends them: weights to read, diffs and state to write.
+    pub(crate) fn lend(&mut self) -> (&[Param], &[f32], &mut [f32], &mut [f32]) {
+        (&self.params, &self.weights, &mut self.diffs, &mut self.state)
+    }
+}
