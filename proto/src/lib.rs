@@ -4,6 +4,8 @@
 //! * [`caffe`]: the messages, generated from `caffe.proto`
 //! * [`text`]: `.prototxt` → message with every error of the file, and back
 //! * [`def`](crate::def): a net or solver as the other rooms use it, each layer with its place
+//! * [`upgrade`]: older generations of nets and solvers → today's
+//! * [`defaults`]: what Caffe's code decides when a field is absent
 
 /// The messages of `caffe.proto`, named as prost names them (`ReLUParameter` → `ReLuParameter`).
 #[allow(missing_docs, clippy::all)]
@@ -12,10 +14,12 @@ pub mod caffe {
 }
 
 pub mod def;
+pub mod defaults;
 pub mod error;
 pub mod schema;
 pub mod span;
 pub mod text;
+pub mod upgrade;
 
 pub use def::{LayerDef, NetDef, Origin, Place, SolverDef};
 pub use error::{Diagnostic, Error, ErrorKind, Errors, Severity};
