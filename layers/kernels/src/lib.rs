@@ -1,1 +1,38 @@
-//! Head of the crate.
+//! The arithmetic of cortado: slices in, slices out. Nothing here knows of blobs, layers or files.
+//!
+//! All operations are methods of [`Kernels`], a table per instruction set ([`kernels`] is the best of
+//! the machine). They share their work between the threads of the current rayon pool; the number of
+//! threads never changes a bit of a result. Each stands beside a naive twin in [`reference`](crate::reference).
+
+mod blocks;
+mod eltwise;
+mod lrn;
+pub mod math;
+mod norm;
+mod pool;
+mod reduce;
+pub mod reference;
+mod softmax;
+mod table;
+mod update;
+mod vmath;
+
+pub use pool::{PoolGeometry, PoolWindow, Round};
+pub use table::{Kernels, available, kernels, select};
+
+/// How a result lands in its destination.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Write {
+    /// It overwrites.
+    Set,
+    /// It is added.
+    Add,
+}
+
+/// Where an elementwise operation reads and writes.
+pub enum SrcDst<'a> {
+    /// Reads the first, writes the second.
+    Apart(&'a [f32], &'a mut [f32]),
+    /// Reads and writes the same memory.
+    InPlace(&'a mut [f32]),
+}
