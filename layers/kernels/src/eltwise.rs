@@ -232,12 +232,7 @@ impl Kernels {
 
     /// For every block of dst: `f(i, io, srcs[i])`, where `io` reads the first operand from apart
     /// and holds the result so far, in place, for the others.
-    fn fold(
-        &self,
-        srcs: &[&[f32]],
-        dst: &mut [f32],
-        f: impl Fn(usize, SrcDst<'_>, &[f32]) + Sync,
-    ) {
+    fn fold(&self, srcs: &[&[f32]], dst: &mut [f32], f: impl Fn(usize, SrcDst<'_>, &[f32]) + Sync) {
         check_operands(srcs, dst.len());
         // Small enough for the running result to stay in the first cache.
         const RESULT: usize = 1 << 11;

@@ -155,8 +155,7 @@ impl Power {
         let size = x.abs();
         let (f, e) = split(size);
         // The exponent of x and the product are exact enough in f64 for any exponent in use.
-        let log2 = f64::from(e)
-            + (f64::from(f) + f64::from(ln_tail(f))) * std::f64::consts::LOG2_E;
+        let log2 = f64::from(e) + (f64::from(f) + f64::from(ln_tail(f))) * std::f64::consts::LOG2_E;
         let y = self.exponent * log2;
         let y = if y > 160.0 { 160.0 } else { y };
         let y = if y < -160.0 { -160.0 } else { y };

@@ -35,14 +35,7 @@ impl Kernels {
     }
 
     /// out\[c\] += sum of a over outer and inner of `[outer, c, inner]`
-    pub fn sum_channels(
-        &self,
-        outer: usize,
-        c: usize,
-        inner: usize,
-        a: &[f32],
-        out: &mut [f32],
-    ) {
+    pub fn sum_channels(&self, outer: usize, c: usize, inner: usize, a: &[f32], out: &mut [f32]) {
         let shape = Channels::new(outer, c, inner, a.len());
         self.add_channel_sums(shape, a, a, out, |a, _| f64::from(a));
     }
@@ -166,7 +159,8 @@ impl Kernels {
                     for o in rows {
                         let at = o * columns + first;
                         let (a, b) = (&a[at..at + len], &b[at..at + len]);
-                        for (((sums, &a), &b), &center) in sums.iter_mut().zip(a).zip(b).zip(&center)
+                        for (((sums, &a), &b), &center) in
+                            sums.iter_mut().zip(a).zip(b).zip(&center)
                         {
                             let terms = f(a, b, center);
                             for (sum, term) in sums.iter_mut().zip(terms) {

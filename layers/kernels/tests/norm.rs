@@ -65,12 +65,7 @@ fn no_elements_have_zero_moments_and_nan_shows() {
 }
 
 /// Runs a backward kernel in its three ways of writing; all must agree with `expected`.
-fn check_ways(
-    diff: &[f32],
-    expected: &[f32],
-    tolerance: f32,
-    run: impl Fn(SrcDst<'_>, Write),
-) {
+fn check_ways(diff: &[f32], expected: &[f32], tolerance: f32, run: impl Fn(SrcDst<'_>, Write)) {
     let mut set = vec![f32::NAN; diff.len()];
     run(SrcDst::Apart(diff, &mut set), Write::Set);
     assert_close(&set, expected, tolerance, tolerance);
@@ -192,7 +187,18 @@ fn threads_do_not_matter() {
                 let (mut scale, mut y, mut d) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
                 k.lrn_across_forward(outer, c, inner, 5, 1.0, 0.75, 1.0, &x, &mut scale, &mut y);
                 k.lrn_across_backward(
-                    outer, c, inner, 5, 1.0, 0.75, &x, &y, &scale, &dy, Write::Set, &mut d,
+                    outer,
+                    c,
+                    inner,
+                    5,
+                    1.0,
+                    0.75,
+                    &x,
+                    &y,
+                    &scale,
+                    &dy,
+                    Write::Set,
+                    &mut d,
                 );
                 [mean, var, dx, y, d].concat()
             });

@@ -97,10 +97,21 @@ fn check_both(g: &PoolGeometry) {
 fn the_poolings_of_known_networks_agree() {
     use Round::{Ceil, Floor};
     for (input, kernel, stride, pad, round) in [
-        (28, 2, 2, 0, Ceil), (27, 3, 2, 0, Ceil), (14, 3, 1, 1, Ceil), (7, 7, 1, 0, Ceil),
-        (28, 3, 2, 1, Floor), (35, 3, 2, 1, Ceil), (12, 5, 3, 2, Ceil), (8, 2, 3, 0, Ceil),
-        (11, 2, 3, 0, Ceil), (6, 6, 6, 0, Ceil), (5, 2, 2, 1, Ceil), (1, 2, 2, 0, Ceil),
-        (9, 1, 2, 0, Ceil), (9, 1, 1, 0, Ceil), (4, 4, 1, 3, Ceil),
+        (28, 2, 2, 0, Ceil),
+        (27, 3, 2, 0, Ceil),
+        (14, 3, 1, 1, Ceil),
+        (7, 7, 1, 0, Ceil),
+        (28, 3, 2, 1, Floor),
+        (35, 3, 2, 1, Ceil),
+        (12, 5, 3, 2, Ceil),
+        (8, 2, 3, 0, Ceil),
+        (11, 2, 3, 0, Ceil),
+        (6, 6, 6, 0, Ceil),
+        (5, 2, 2, 1, Ceil),
+        (1, 2, 2, 0, Ceil),
+        (9, 1, 2, 0, Ceil),
+        (9, 1, 1, 0, Ceil),
+        (4, 4, 1, 3, Ceil),
     ] {
         let axis = (input, kernel, stride, pad, round);
         check_both(&geometry(2, 3, &[axis, axis]).unwrap());
@@ -112,12 +123,14 @@ fn the_poolings_of_known_networks_agree() {
 
 fn axis() -> impl Strategy<Value = Axis> {
     let round = prop_oneof![Just(Round::Ceil), Just(Round::Floor)];
-    (1..24_usize, 1..6_usize, 1..6_usize, 0..5_usize, round)
-        .prop_map(|(input, kernel, stride, pad, round)| (input, kernel, stride, pad.min(kernel - 1), round))
+    (1..24_usize, 1..6_usize, 1..6_usize, 0..5_usize, round).prop_map(
+        |(input, kernel, stride, pad, round)| (input, kernel, stride, pad.min(kernel - 1), round),
+    )
 }
 
 fn small_axis() -> impl Strategy<Value = Axis> {
-    axis().prop_map(|(input, kernel, stride, pad, round)| (input.min(6), kernel, stride, pad, round))
+    axis()
+        .prop_map(|(input, kernel, stride, pad, round)| (input.min(6), kernel, stride, pad, round))
 }
 
 proptest! {

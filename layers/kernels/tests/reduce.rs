@@ -51,8 +51,17 @@ fn check_channels(outer: usize, c: usize, inner: usize) {
 #[test]
 fn large_and_lopsided_shapes_agree() {
     let shapes = [
-        (1, 1, 70_000), (2, 3, 40_000), (300, 2, 200), (5000, 10, 1), (3, 1000, 1), (100, 300, 3),
-        (70_000, 1, 1), (0, 3, 5), (3, 0, 5), (3, 5, 0), (1, 1, 1),
+        (1, 1, 70_000),
+        (2, 3, 40_000),
+        (300, 2, 200),
+        (5000, 10, 1),
+        (3, 1000, 1),
+        (100, 300, 3),
+        (70_000, 1, 1),
+        (0, 3, 5),
+        (3, 0, 5),
+        (3, 5, 0),
+        (1, 1, 1),
     ];
     for (outer, c, inner) in shapes {
         check_channels(outer, c, inner);

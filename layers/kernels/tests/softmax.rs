@@ -60,8 +60,7 @@ fn a_thousand_classes_and_a_segmentation_agree() {
 fn large_numbers_do_not_overflow_and_nan_shows() {
     for k in available() {
         for inner in [1, 2] {
-            let x: Vec<f32> =
-                [1e4, 1e4, -1e4].iter().flat_map(|&x| vec![x; inner]).collect();
+            let x: Vec<f32> = [1e4, 1e4, -1e4].iter().flat_map(|&x| vec![x; inner]).collect();
             let mut y = vec![0.0; x.len()];
             k.softmax_forward(1, 3, inner, SrcDst::Apart(&x, &mut y));
             let expected: Vec<f32> = [0.5, 0.5, 0.0].iter().flat_map(|&x| vec![x; inner]).collect();

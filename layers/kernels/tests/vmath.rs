@@ -32,11 +32,7 @@ fn worst(actual: &[f32], xs: &[f32], f: impl Fn(f64) -> f64) -> (f64, f32) {
     worst
 }
 
-fn check(
-    limit: f64,
-    run: impl Fn(&Kernels, SrcDst<'_>),
-    f: impl Fn(f64) -> f64 + Copy,
-) {
+fn check(limit: f64, run: impl Fn(&Kernels, SrcDst<'_>), f: impl Fn(f64) -> f64 + Copy) {
     let xs = floats(1009);
     for k in available() {
         let mut y = vec![0.0; xs.len()];
@@ -76,7 +72,9 @@ fn sqrt_is_exact() {
 
 #[test]
 fn powers_are_accurate_over_all_floats() {
-    for exponent in [0.0, 1.0, 2.0, 3.0, -1.0, 0.5, -0.5, 0.75, -0.75, 1.5, -2.0, 1.0 / 3.0, 4.0, 5.0] {
+    for exponent in
+        [0.0, 1.0, 2.0, 3.0, -1.0, 0.5, -0.5, 0.75, -0.75, 1.5, -2.0, 1.0 / 3.0, 4.0, 5.0]
+    {
         check(4e-7, |k, io| k.powf(io, exponent), |x| reference::vmath::powf(x, exponent));
     }
 }

@@ -59,7 +59,8 @@ impl Kernels {
         for_each_group(g, |planes| {
             let diff_dst = &diff_dst[planes.start * plane_out..planes.end * plane_out];
             // SAFETY: every group has planes of its own.
-            let diff_src = unsafe { diff_src.range(planes.start * plane_in, planes.len() * plane_in) };
+            let diff_src =
+                unsafe { diff_src.range(planes.start * plane_in, planes.len() * plane_in) };
             if write == Write::Set {
                 diff_src.fill(0.0);
             }

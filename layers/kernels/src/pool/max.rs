@@ -33,7 +33,8 @@ impl Kernels {
             // SAFETY: every group has planes of its own.
             let dst = unsafe { dst.range(planes.start * plane_out, len * plane_out) };
             // SAFETY: as above.
-            let mask = mask.as_ref().map(|m| unsafe { m.range(planes.start * plane_out, dst.len()) });
+            let mask =
+                mask.as_ref().map(|m| unsafe { m.range(planes.start * plane_out, dst.len()) });
             match (&two_axes, mask) {
                 (Some((h, w)), mask) => self.vectorize(
                     #[inline(always)]

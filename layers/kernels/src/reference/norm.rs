@@ -3,16 +3,10 @@
 use super::Real;
 
 /// mean and biased variance of each channel, in two passes.
-pub fn moments<T: Real>(
-    [outer, c, inner]: [usize; 3],
-    src: &[T],
-    mean: &mut [T],
-    var: &mut [T],
-) {
+pub fn moments<T: Real>([outer, c, inner]: [usize; 3], src: &[T], mean: &mut [T], var: &mut [T]) {
     for ch in 0..c {
-        let elements = || {
-            (0..outer * inner).map(|i| src[(i / inner * c + ch) * inner + i % inner].to_f64())
-        };
+        let elements =
+            || (0..outer * inner).map(|i| src[(i / inner * c + ch) * inner + i % inner].to_f64());
         let count = (outer * inner) as f64;
         let m = elements().sum::<f64>() / count;
         mean[ch] = T::from_f64(m);
