@@ -3,6 +3,7 @@
 use cortado_proto::Errors;
 
 use crate::net::{NetError, NetErrors, WeightsError};
+use crate::solver::SolverError;
 
 /// Anything that can go wrong with what a user gave.
 #[derive(Debug, thiserror::Error)]
@@ -20,4 +21,23 @@ pub enum Error {
     /// A weight file that does not fit.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// A solver file or a snapshot.
+    #[error("{}", joined(.0))]
+    Solver(Vec<SolverError>),
+}
+
+fn joined(errors: &[SolverError]) -> String {
+    errors.iter().map(SolverError::to_string).collect::<Vec<_>>().join("\n\n")
+}
+
+impl From<SolverError> for Error {
+    fn from(error: SolverError) -> Error {
+        Error::Solver(vec![error])
+    }
+}
+
+impl From<cortado_proto::Error> for Error {
+    fn from(error: cortado_proto::Error) -> Error {
+        Error::Proto(error.into())
+    }
 }

@@ -214,7 +214,6 @@ impl SingleLayer {
             scratch: &mut self.scratch,
             packs: Packs::new(&mut cache, &versions),
         })?;
-        drop((dx, dw));
         Ok(Gradients { bottoms: bottom_diffs, weights: weight_diffs })
     }
 
@@ -326,7 +325,7 @@ impl GradientCase {
             .collect();
         let gradients = single.backward(&top_diffs).map_err(fail)?;
         let mut wrong = Vec::new();
-        let mut objective = |single: &mut SingleLayer| -> Result<f64, String> {
+        let objective = |single: &mut SingleLayer| -> Result<f64, String> {
             single.state.clone_from(&state);
             single.forward().map_err(fail)?;
             let tops = single.tops.iter().zip(&top_diffs);

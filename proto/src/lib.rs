@@ -5,6 +5,7 @@
 //! * [`text`]: `.prototxt` → message with every error of the file, and back
 //! * [`def`](crate::def): a net or solver as the other rooms use it, each layer with its place
 //! * [`upgrade`]: older generations of nets and solvers → today's
+//! * [`wire`]: binary nets, weights, states, blobs
 //! * [`defaults`]: what Caffe's code decides when a field is absent
 
 /// The messages of `caffe.proto`, named as prost names them (`ReLUParameter` → `ReLuParameter`).
@@ -20,6 +21,7 @@ pub mod schema;
 pub mod span;
 pub mod text;
 pub mod upgrade;
+pub mod wire;
 
 pub use def::{LayerDef, NetDef, Origin, Place, SolverDef};
 pub use error::{Diagnostic, Error, ErrorKind, Errors, Severity};

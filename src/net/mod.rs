@@ -28,6 +28,7 @@ use rayon::ThreadPool;
 use smallvec::SmallVec;
 
 pub use error::{NetError, NetErrorKind, NetErrors};
+pub(crate) use filter::phase_of;
 pub use params::{Param, ParamId, ParamStore};
 pub use weights::{CopyReport, WeightsError};
 
@@ -260,6 +261,12 @@ impl Net {
         let storage = &self.storages[blob.storage];
         let written = storage.has_diff && storage.diff.len() == blob.shape.count();
         written.then_some(View { shape: &blob.shape, layout: Layout::Nchw, data: &storage.diff })
+    }
+
+    /// Weight of a blob in the loss, 0 for none.
+    pub fn loss_weight(&self, name: &str) -> f32 {
+        let id = self.by_name.get(name).and_then(|ids| ids.last());
+        id.map_or(0.0, |&id| self.blobs[id].loss_weight)
     }
 
     /// Data of an input (or any other blob that a user fills), to write.

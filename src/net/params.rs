@@ -57,6 +57,11 @@ impl ParamStore {
         &self.params
     }
 
+    /// Number of weights (state not counted).
+    pub fn weight_count(&self) -> usize {
+        self.weights.len()
+    }
+
     /// The parameter of a layer.
     pub fn of_layer(&self, layer: &str, index: usize) -> Option<ParamId> {
         self.by_layer.get(&(layer.to_owned(), index)).copied()

@@ -1,1 +1,170 @@
-//! solver
+//! Training: the original's solver loop with its update order, log lines and snapshots.
+//!
+//! One iteration: test when due, `iter_size` forward and backward passes, the learning rate of the
+//! policy, clipping (before averaging, as the original does it), averaging, decay, and the one call
+//! that writes weights ([`update`]).
+
+mod config;
+mod error;
+mod policy;
+mod report;
+mod snapshot;
+mod step;
+mod test;
+mod update;
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use cortado_layers::Registry;
+use cortado_proto::caffe::SolverParameter;
+use cortado_proto::{Diagnostic, SolverDef};
+use rayon::ThreadPool;
+
+use crate::net::{Net, NetOptions};
+
+pub use error::SolverError;
+pub use policy::LrPolicy;
+pub use report::{Event, shown};
+pub use snapshot::snapshot_names;
+pub use update::UpdateRule;
+
+/// What the outside asks of a running solver, looked at before every iteration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Request {
+    /// Go on.
+    #[default]
+    Nothing,
+    /// Write a snapshot and go on.
+    Snapshot,
+    /// Stop (with a snapshot, unless `snapshot_after_train` is off).
+    Stop,
+}
+
+/// Who watches a solver: gets its events, and may ask it to stop.
+pub trait Watcher {
+    /// Something happened.
+    fn event(&mut self, event: &Event<'_>);
+    /// Anything asked?
+    fn request(&mut self) -> Request {
+        Request::Nothing
+    }
+}
+
+/// Watches in silence.
+impl Watcher for () {
+    fn event(&mut self, _event: &Event<'_>) {}
+}
+
+/// How a solver is built.
+pub struct SolverOptions {
+    /// Layer types its nets may use.
+    pub registry: Registry,
+    /// Threads.
+    pub pool: Arc<ThreadPool>,
+    /// Level added to the state of its nets.
+    pub level: i32,
+    /// Stages added to the state of its nets.
+    pub stages: Vec<String>,
+    /// Memory each net may take, in bytes.
+    pub max_memory: u64,
+}
+
+impl Default for SolverOptions {
+    fn default() -> SolverOptions {
+        let net = NetOptions::new(cortado_layers::Phase::Train);
+        let NetOptions { registry, pool, max_memory, .. } = net;
+        SolverOptions { registry, pool, level: 0, stages: Vec::new(), max_memory }
+    }
+}
+
+/// A solver with its nets.
+pub struct Solver {
+    param: SolverParameter,
+    net: Net,
+    /// Share the weights of `net`, which are lent to them while they run.
+    test_nets: Vec<Net>,
+    policy: LrPolicy,
+    rule: UpdateRule,
+    regularization: update::Regularization,
+    prefix: PathBuf,
+    seed: u64,
+    iter: u64,
+    /// Steps taken by the policies that count them (step, multistep).
+    current_step: i32,
+    /// One value per weight, and one more where the rule keeps two.
+    history: [Vec<f32>; 2],
+    losses: VecDeque<f32>,
+    smoothed: f64,
+    shown_at: (u64, Instant),
+    notes: Vec<Diagnostic>,
+}
+
+impl Solver {
+    /// Builds the solver of a file, with its train and test nets.
+    pub fn from_file(path: impl AsRef<Path>, options: &SolverOptions) -> Result<Solver, crate::Error> {
+        Solver::build(SolverDef::read(path.as_ref())?, options)
+    }
+
+    /// The file's parameters.
+    pub fn param(&self) -> &SolverParameter {
+        &self.param
+    }
+
+    /// The net that trains.
+    pub fn net(&self) -> &Net {
+        &self.net
+    }
+
+    /// The net that trains, to change.
+    pub fn net_mut(&mut self) -> &mut Net {
+        &mut self.net
+    }
+
+    /// Number of test nets.
+    pub fn test_net_count(&self) -> usize {
+        self.test_nets.len()
+    }
+
+    /// Runs something on a test net, which holds the weights meanwhile.
+    pub fn with_test_net<T>(&mut self, index: usize, run: impl FnOnce(&mut Net) -> T) -> Option<T> {
+        let net = self.test_nets.get_mut(index)?;
+        net.store = std::mem::take(&mut self.net.store);
+        let result = run(net);
+        self.net.store = std::mem::take(&mut net.store);
+        Some(result)
+    }
+
+    /// Iterations done.
+    pub fn iter(&self) -> u64 {
+        self.iter
+    }
+
+    /// Iterations wanted.
+    pub fn max_iter(&self) -> u64 {
+        self.param.max_iter().max(0) as u64
+    }
+
+    /// The learning rate of the coming iteration.
+    pub fn rate(&mut self) -> f32 {
+        self.policy.rate(&self.param, self.iter, &mut self.current_step)
+    }
+
+    /// Loss of the last iterations, averaged over `average_loss` of them.
+    pub fn smoothed_loss(&self) -> f64 {
+        self.smoothed
+    }
+
+    /// The seed in use, also when the file asked for a drawn one.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Warnings and notes about the solver file and its nets.
+    pub fn notes(&self) -> Vec<Diagnostic> {
+        let nets = std::iter::once(&self.net).chain(&self.test_nets);
+        self.notes.iter().chain(nets.flat_map(|net| net.notes())).cloned().collect()
+    }
+}

@@ -82,7 +82,8 @@ fn powers_are_accurate_over_all_floats() {
 #[test]
 fn limits_are_exact() {
     let (inf, nan) = (f32::INFINITY, f32::NAN);
-    let cases: [(fn(f32) -> f32, &[(f32, f32)]); 4] = [
+    type Case<'a> = (fn(f32) -> f32, &'a [(f32, f32)]);
+    let cases: [Case<'_>; 4] = [
         (math::exp, &[(0.0, 1.0), (-0.0, 1.0), (inf, inf), (-inf, 0.0), (1e9, inf), (-1e9, 0.0)]),
         (math::ln, &[(1.0, 0.0), (0.0, -inf), (-0.0, -inf), (inf, inf), (-1.0, nan), (-inf, nan)]),
         (math::tanh, &[(0.0, 0.0), (inf, 1.0), (-inf, -1.0), (50.0, 1.0), (-50.0, -1.0)]),

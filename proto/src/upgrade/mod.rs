@@ -4,6 +4,9 @@
 mod batch_norm;
 mod input;
 mod solver;
+mod types;
+
+pub(crate) use types::type_of_v1;
 
 use crate::def::{NetDef, SolverDef};
 use crate::error::{Error, ErrorKind, Errors};
