@@ -315,6 +315,11 @@ impl Diagnostic {
         Diagnostic { severity: Severity::Error, ..Diagnostic::warning(message, place) }
     }
 
+    /// Worth knowing.
+    pub fn note(message: impl Into<String>, place: Option<Located>) -> Diagnostic {
+        Diagnostic { severity: Severity::Note, ..Diagnostic::warning(message, place) }
+    }
+
     /// The same with a label.
     pub fn with_label(mut self, label: impl Into<String>) -> Diagnostic {
         self.label = Some(label.into());

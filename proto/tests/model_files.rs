@@ -208,8 +208,8 @@ fn sizes_are_checked_before_memory_is_taken() {
     assert!(error.contains("549755813888 values, 1 are stored"), "{error}");
     // Two bytes per layer in the file, kilobytes each in memory.
     let bytes = [0xa2, 0x06, 0x00].repeat(60_000);
-    assert!(wire::decode_net(&bytes).unwrap_err().to_string().contains("over the limit of 50000"));
-    assert!(Model::from_bytes(bytes).unwrap_err().to_string().contains("over the limit of 50000"));
+    assert!(wire::decode_net(&bytes).unwrap_err().to_string().contains("over the limit of 10000"));
+    assert!(Model::from_bytes(bytes).unwrap_err().to_string().contains("over the limit of 10000"));
 }
 
 #[test]

@@ -2,14 +2,17 @@
 //! BatchNorm's three params. One file each with `needs` and `apply`; each leaves a net of the next form.
 
 mod batch_norm;
+mod data;
 mod input;
 mod solver;
 mod types;
+mod v0;
+mod v1;
 
 pub(crate) use types::type_of_v1;
 
 use crate::def::{NetDef, SolverDef};
-use crate::error::{Error, ErrorKind, Errors};
+use crate::error::Errors;
 
 /// Brings a net to today's form. Returns what was done, one sentence each; empty for a net of today.
 ///
@@ -17,11 +20,16 @@ use crate::error::{Error, ErrorKind, Errors};
 /// The net mixes generations, or an old field makes no sense.
 pub fn net(net: &mut NetDef) -> Result<Vec<String>, Errors> {
     let mut done = Vec::new();
-    if !net.param.layers.is_empty() {
-        let what = "the net is written in the old form (`layers { type: ENUM }`)";
-        let mut error = Error::new(ErrorKind::Conflict(what.into()));
-        error.place = net.place.span_of(Some("layers[0]"));
-        return Err(error.into());
+    // Where each layer of an older generation stood in the file.
+    let mut index: Vec<usize> = (0..net.param.layers.len()).collect();
+    if v0::needs(net) {
+        done.push(v0::apply(net, &mut index)?);
+    }
+    if data::needs(net) {
+        done.push(data::apply(net));
+    }
+    if v1::needs(net) {
+        done.push(v1::apply(net, &index)?);
     }
     if input::needs(net) {
         done.push(input::apply(net)?);

@@ -34,7 +34,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { layers: 50_000, blobs: 200_000, blob_values: 1 << 40 }
+        Limits { layers: 10_000, blobs: 200_000, blob_values: 1 << 40 }
     }
 }
 

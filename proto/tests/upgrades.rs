@@ -1,0 +1,129 @@
+//! Older nets and solvers against the original's own upgrade tools.
+
+mod common;
+
+use cortado_proto::caffe::{NetParameter, SolverParameter};
+use cortado_proto::{NetDef, Origin, SolverDef, Source, text, upgrade, wire};
+
+fn upgraded(mut net: NetDef) -> NetParameter {
+    upgrade::net(&mut net).unwrap();
+    let again = upgrade::net(&mut net).unwrap();
+    assert!(again.is_empty(), "done twice: {again:?}");
+    net.to_message()
+}
+
+#[test]
+fn nets_become_what_the_original_makes_of_them() {
+    let Some(folder) = common::shared("golden/upgrade") else { return };
+    let cases = common::files(&folder, ".upgraded.binaryproto");
+    assert_eq!(cases.len(), 6);
+    for path in cases {
+        let want = wire::decode_net(&std::fs::read(&path).unwrap()).unwrap();
+        let stem = path.to_str().unwrap().replace(".upgraded.binaryproto", ".input");
+        let from_text = NetDef::read(format!("{stem}.prototxt")).unwrap();
+        let bytes = std::fs::read(format!("{stem}.binaryproto")).unwrap();
+        let from_binary = NetDef::from_message(wire::decode_net(&bytes).unwrap());
+        assert_eq!(text::print(&upgraded(from_text)), text::print(&want), "{stem}");
+        assert_eq!(upgraded(from_binary), want, "{stem}");
+        // The printer writes what the original's tool writes, to the byte.
+        let printed = std::fs::read_to_string(
+            format!("{}", path.display()).replace("binaryproto", "prototxt"),
+        );
+        assert_eq!(text::print(&want), printed.unwrap(), "{stem}");
+    }
+}
+
+#[test]
+fn solvers_become_what_the_original_makes_of_them() {
+    let Some(folder) = common::shared("golden/upgrade") else { return };
+    let cases: Vec<_> = common::files(&folder, ".upgraded.prototxt")
+        .into_iter()
+        .filter(|p| p.to_string_lossy().contains("solver_"))
+        .collect();
+    assert_eq!(cases.len(), 3);
+    for path in cases {
+        let mut solver =
+            SolverDef::read(path.to_str().unwrap().replace("upgraded", "input")).unwrap();
+        assert_eq!(upgrade::solver(&mut solver).unwrap().len(), 1);
+        let want = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text::print::<SolverParameter>(&solver.param), want, "{}", path.display());
+    }
+}
+
+fn net(text: &str) -> NetDef {
+    NetDef::from_text(&Source::new("net.prototxt", text)).unwrap()
+}
+
+fn refusal(text: &str) -> String {
+    let mut net = net(text);
+    let errors = upgrade::net(&mut net).unwrap_err();
+    errors.first().diagnostic().to_string()
+}
+
+#[test]
+fn input_dims_of_two_inputs_become_two_shapes() {
+    let mut net = net("input: 'a' input: 'b' input_dim: [1,2,3,4, 5,6,7,8] layer { name: 'x' }");
+    assert_eq!(upgrade::net(&mut net).unwrap(), ["`input` fields became an Input layer: a, b"]);
+    let input = &net.layers[0];
+    assert_eq!((input.name(), input.r#type()), ("input", "Input"));
+    assert_eq!(input.top, ["a", "b"]);
+    let shapes = &input.input_param.as_ref().unwrap().shape;
+    assert_eq!(shapes[1].dim, [5, 6, 7, 8]);
+    assert_eq!(*input.place.origin(), Origin::Upgrade("input fields".into()));
+    assert_eq!(input.place.span_of(None).unwrap().to_string(), "net.prototxt:1:1");
+    assert_eq!(net.layers[1].place.span_of(None).unwrap().position().column, 53);
+}
+
+#[test]
+fn inputs_without_shape_are_dropped() {
+    let mut net = net("input: 'a' layer { name: 'x' }");
+    assert_eq!(upgrade::net(&mut net).unwrap(), ["dropped `input` without shape: a"]);
+    assert_eq!((net.layers.len(), net.param.input.len()), (1, 0));
+}
+
+#[test]
+fn old_fields_that_make_no_sense_are_refused_with_their_place() {
+    assert_eq!(
+        refusal("input: 'a'\ninput_dim: 1\ninput_dim: 3"),
+        "error: `input_dim` stands 2 times for 1 inputs of 4 axes each\n  --> net.prototxt:2:1\n    |  \
+         input_dim: 1"
+    );
+    let text = "layer { name: 'a' }\nlayers { name: 'b' type: RELU }";
+    assert_eq!(
+        refusal(text),
+        "error: the net mixes `layers` (old form) and `layer` (today's)\n  --> net.prototxt:2:1\n    \
+         |  layers { name: 'b' type: RELU }"
+    );
+    let odd = refusal("layers { layer { name: 'a' type: 'wonder' } }");
+    assert!(
+        odd.starts_with("error: `type` knows no \"wonder\" in the oldest form\n  --> net.proto")
+    );
+    let padded = "layers { layer { name: 'p' type: 'padding' pad: 1 } bottom: 'x' top: 'p' }\n\
+                  layers { layer { name: 'r' type: 'relu' } bottom: 'p' top: 'r' }";
+    assert!(refusal(padded).contains("net.prototxt:2:1"));
+}
+
+#[test]
+fn layers_from_v1_keep_their_place_and_unknown_blocks() {
+    let text = "layers { layer { type: 'padding' pad: 2 } bottom: 'x' top: 'p' }\n\
+                layers { layer { name: 'c' type: 'conv' kernelsize: 3 } bottom: 'p' top: 'c' }\n\
+                layers { name: 'r' type: RELU bottom: 'c' top: 'r' my_param { rate: 0.5 } }";
+    let mut net = net(text);
+    upgrade::net(&mut net).unwrap();
+    assert_eq!(net.layers.len(), 2);
+    let place = |i: usize, field| net.layers[i].place.span_of(field).unwrap().to_string();
+    assert_eq!(place(0, None), "net.prototxt:2:1");
+    assert_eq!(place(0, Some("bottom")), "net.prototxt:2:57");
+    assert_eq!(place(1, Some("relu_param.negative_slope")), "net.prototxt:3:1");
+    let block = net.layers[1].extension("my_param").unwrap();
+    assert_eq!(block.block().get_f32("rate").unwrap(), Some(0.5));
+    assert_eq!(net.layers[0].convolution_param.as_ref().unwrap().pad, [2]);
+}
+
+#[test]
+fn both_solver_types_are_refused() {
+    let source = Source::new("s.prototxt", "net: 'n'\nsolver_type: ADAM type: 'SGD'");
+    let mut solver = SolverDef::from_text(&source).unwrap();
+    let error = upgrade::solver(&mut solver).unwrap_err();
+    assert!(error.to_string().starts_with("s.prototxt:2:1: both `solver_type` and `type`"));
+}
