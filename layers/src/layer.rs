@@ -41,8 +41,8 @@ pub trait Layer: Send {
         None
     }
 
-    /// Only for sources of data: goes on after `position` items.
-    fn seek(&mut self, _position: u64) -> Result<(), LayerError> {
+    /// Only for sources of data: goes on after `position` items of a run with this seed.
+    fn seek(&mut self, _seed: u64, _position: u64) -> Result<(), LayerError> {
         Ok(())
     }
 }

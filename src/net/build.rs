@@ -29,7 +29,8 @@ impl Net {
         store: ParamStore,
     ) -> Result<Net, NetErrors> {
         let mut notes = std::mem::take(&mut def.notes);
-        notes.extend(cortado_proto::upgrade::net(&mut def));
+        let upgraded = cortado_proto::upgrade::net(&mut def).map_err(NetErrors::from_proto)?;
+        notes.extend(upgraded.into_iter().map(|what| Diagnostic::note(what, None)));
         let mut errors = super::filter::filter(&mut def, &options.state);
         let source = def.source.as_ref().map(|source| source.name.clone());
         let param = def.param;

@@ -149,13 +149,11 @@ impl Net {
     /// Walks backward and decides for each bottom diff whether it is written or added to.
     fn assign_diffs(&mut self, wanted: &[Vec<bool>]) {
         let mut touched = vec![false; self.storages.len()];
-        for &output in &self.outputs {
-            self.seeds_at(output, &mut touched);
-        }
-        for b in 0..self.blobs.len() {
-            if self.blobs[b].loss_weight != 0.0 {
-                self.seeds_at(b, &mut touched);
-            }
+        let losses = (0..self.blobs.len()).filter(|&b| self.blobs[b].loss_weight != 0.0);
+        for b in losses.chain(self.outputs.iter().copied()) {
+            let storage = self.blobs[b].storage;
+            self.storages[storage].starts_zero = true;
+            touched[storage] = true;
         }
         for (node, wanted) in self.nodes.iter_mut().zip(wanted).rev() {
             node.diff_to = vec![DiffTo::Nobody; node.bottoms.len()];
@@ -191,11 +189,5 @@ impl Net {
                 lent.push(storage);
             }
         }
-    }
-
-    fn seeds_at(&mut self, blob: BlobId, touched: &mut [bool]) {
-        let storage = self.blobs[blob].storage;
-        touched[storage] = true;
-        self.storages[storage].starts_zero = true;
     }
 }

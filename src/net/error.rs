@@ -138,6 +138,16 @@ impl NetErrors {
         if list.is_empty() { Ok(()) } else { Err(NetErrors(list)) }
     }
 
+    /// The mistakes of a file, found on the way to the net.
+    pub(crate) fn from_proto(errors: cortado_proto::Errors) -> NetErrors {
+        let told = errors.into_iter().map(|error| NetError {
+            place: error.place.clone(),
+            notes: error.notes.clone(),
+            ..NetError::new(NetErrorKind::Rule(error.kind.to_string()))
+        });
+        NetErrors(told.collect())
+    }
+
     /// The mistakes, in the order of the layers.
     pub fn iter(&self) -> std::slice::Iter<'_, NetError> {
         self.0.iter()

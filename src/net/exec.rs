@@ -8,7 +8,7 @@ use cortado_layers::{
 };
 use cortado_kernels::kernels;
 
-use super::{Blob, DiffTo, Net, NetError, NetErrors, Node, Short, Storage};
+use super::{Blob, DiffTo, Net, NetError, NetErrors, Short, Storage};
 
 impl Net {
     /// Works out all shapes anew and gives every blob its memory.
@@ -90,10 +90,11 @@ impl Net {
     /// Asks a dynamic layer for the shapes of its tops. Whether one changed.
     fn measure(&mut self, i: usize) -> Result<bool, NetError> {
         let node = &mut self.nodes[i];
-        let bottoms: Short<View> =
+        let bottoms: Vec<View> =
             node.bottoms.iter().map(|&b| view(&self.blobs[b], &self.storages)).collect();
         let mut cx = Measure { phase: self.state.phase, bottoms: &bottoms };
         let shapes = node.layer.measure(&mut cx).map_err(|e| NetError::from_layer(&node.def, e))?;
+        drop(bottoms);
         let mut moved = false;
         for (&b, shape) in node.tops.iter().zip(shapes) {
             let blob = &mut self.blobs[b];
@@ -116,16 +117,18 @@ impl Net {
         if node.alias || node.kind.fed {
             return Ok(());
         }
+        let key = RngKey { seed: self.seed, pass: self.passes, replica: 0 };
+        let mut rng = key.stream(node.def.name());
         let mut taken: Short<Vec<f32>> =
             node.tops.iter().map(|&b| take(&mut storages[blobs[b].storage].data)).collect();
         let result = {
-            let bottoms: Short<Option<View>> = (0..node.bottoms.len())
+            let bottoms: Vec<Option<View>> = (0..node.bottoms.len())
                 .map(|j| {
                     let in_place = node.in_place.get(j) == Some(&true);
                     (!in_place).then(|| view(&blobs[node.bottoms[j]], storages))
                 })
                 .collect();
-            let mut tops: Short<ViewMut> = node
+            let mut tops: Vec<ViewMut> = node
                 .tops
                 .iter()
                 .zip(&mut taken)
@@ -134,23 +137,22 @@ impl Net {
             let (params, weight_slab, _, state_slab) = store.lend();
             let versions: Short<(usize, u64)> =
                 node.weights.iter().map(|&p| (node.params[p], params[node.params[p]].version)).collect();
-            let weights: Short<View> = node.weights.iter().map(|&p| {
+            let weights: Vec<View> = node.weights.iter().map(|&p| {
                 let data = &weight_slab[params[node.params[p]].range.clone()];
                 View { shape: &node.param_shapes[p], layout: Layout::Nchw, data }
             }).collect();
             let ranges: Short<_> =
                 node.state.iter().map(|&p| params[node.params[p]].range.clone()).collect();
-            let mut state: Short<ViewMut> = disjoint(state_slab, &ranges)
+            let mut state: Vec<ViewMut> = disjoint(state_slab, &ranges)
                 .into_iter()
                 .zip(&node.state)
                 .map(|(data, &p)| ViewMut { shape: &node.param_shapes[p], layout: Layout::Nchw, data })
                 .collect();
-            let key = RngKey { seed: self.seed, pass: self.passes, replica: 0 };
             node.layer.forward(&mut Forward {
                 phase: self.state.phase,
                 backward: node.backward,
                 k: kernels(),
-                rng: &mut key.stream(node.def.name()),
+                rng: &mut rng,
                 bottoms: &bottoms,
                 tops: &mut tops,
                 weights: &weights,
@@ -226,14 +228,13 @@ impl Net {
             })
             .collect();
         let result = {
-            let Node { layer, saved, .. } = &mut *node;
             let in_place = |j: usize| node.in_place.get(j) == Some(&true);
-            let bottoms: Short<Option<View>> = (0..node.bottoms.len())
+            let bottoms: Vec<Option<View>> = (0..node.bottoms.len())
                 .map(|j| (!in_place(j)).then(|| view(&blobs[node.bottoms[j]], storages)))
                 .collect();
-            let tops: Short<View> =
+            let tops: Vec<View> =
                 node.tops.iter().map(|&b| view(&blobs[b], storages)).collect();
-            let top_diffs: Short<Option<View>> = node
+            let top_diffs: Vec<Option<View>> = node
                 .tops
                 .iter()
                 .enumerate()
@@ -243,7 +244,7 @@ impl Net {
                     (!lent).then(|| View { shape: &blobs[b].shape, layout: Layout::Nchw, data })
                 })
                 .collect();
-            let mut bottom_diffs: Short<Option<DiffMut>> = taken
+            let mut bottom_diffs: Vec<Option<DiffMut>> = taken
                 .iter_mut()
                 .enumerate()
                 .map(|(j, data)| {
@@ -261,11 +262,11 @@ impl Net {
             let versions: Short<(usize, u64)> =
                 node.weights.iter().map(|&p| (node.params[p], params[node.params[p]].version)).collect();
             let of = |slab, p: usize| View { shape: &node.param_shapes[p], layout: Layout::Nchw, data: slab };
-            let weights: Short<View> =
+            let weights: Vec<View> =
                 node.weights.iter().map(|&p| of(&weight_slab[range(p)], p)).collect();
-            let state: Short<View> = node.state.iter().map(|&p| of(&state_slab[range(p)], p)).collect();
+            let state: Vec<View> = node.state.iter().map(|&p| of(&state_slab[range(p)], p)).collect();
             let ranges: Short<_> = node.weights.iter().map(|&p| range(p)).collect();
-            let mut weight_diffs: Short<Option<ViewMut>> = disjoint(diff_slab, &ranges)
+            let mut weight_diffs: Vec<Option<ViewMut>> = disjoint(diff_slab, &ranges)
                 .into_iter()
                 .zip(node.weights.iter().zip(&node.weight_grads))
                 .map(|(data, (&p, &wanted))| {
@@ -273,7 +274,7 @@ impl Net {
                     wanted.then_some(ViewMut { shape, layout: Layout::Nchw, data })
                 })
                 .collect();
-            layer.backward(&mut Backward {
+            node.layer.backward(&mut Backward {
                 phase: self.state.phase,
                 k: kernels(),
                 bottoms: &bottoms,
@@ -283,7 +284,7 @@ impl Net {
                 weights: &weights,
                 weight_diffs: &mut weight_diffs,
                 state: &state,
-                saved,
+                saved: &mut node.saved,
                 scratch: &mut scratch[..node.scratch],
                 packs: Packs::new(cache, &versions),
             })

@@ -342,6 +342,11 @@ impl Net {
         self.passes = passes;
     }
 
+    /// Changes the seed of everything random in coming passes.
+    pub fn set_seed(&mut self, seed: u64) {
+        self.seed = seed;
+    }
+
     /// Where each source of data stands, by layer name.
     pub fn positions(&self) -> Vec<(String, u64)> {
         let of = |node: &Node| Some((node.def.name().to_owned(), node.layer.position()?));
@@ -353,7 +358,8 @@ impl Net {
         for node in &mut self.nodes {
             let wanted = positions.iter().find(|(name, _)| name == node.def.name());
             if let (Some((_, position)), Some(_)) = (wanted, node.layer.position()) {
-                node.layer.seek(*position).map_err(|e| NetError::from_layer(&node.def, e))?;
+                let sought = node.layer.seek(self.seed, *position);
+                sought.map_err(|e| NetError::from_layer(&node.def, e))?;
             }
         }
         Ok(())

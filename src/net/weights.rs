@@ -1,0 +1,204 @@
+//! Trained weights, in and out, by layer name: as the original's `CopyTrainedLayersFrom` and
+//! `ToProto`, with a report of what was copied, skipped and left as it was.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use cortado_layers::Shape;
+use cortado_proto::Diagnostic;
+use cortado_proto::caffe::BlobProto;
+use cortado_proto::wire::{self, Blob, BlobOut, LayerOut, Model, ModelLayer};
+
+use super::{Net, Node};
+
+/// What became of the layers of a net and of a weight file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CopyReport {
+    /// Layers of the net that got their weights from the file.
+    pub copied: Vec<String>,
+    /// Layers of the file that the net does not have.
+    pub skipped: Vec<String>,
+    /// Layers of the net with parameters that the file does not have: they stay as they were.
+    pub fresh: Vec<String>,
+}
+
+impl fmt::Display for CopyReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let layers = |n: usize| if n == 1 { "layer" } else { "layers" };
+        write!(f, "copied {} {}", self.copied.len(), layers(self.copied.len()))?;
+        for (what, list) in [("not in this net", &self.skipped), ("not in the file", &self.fresh)] {
+            if !list.is_empty() {
+                write!(f, "; {} {what}: {}", list.len(), short_list(list))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The first few names of a list.
+fn short_list(names: &[String]) -> String {
+    const SHOWN: usize = 6;
+    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().checked_sub(SHOWN) {
+        None | Some(0) => shown,
+        Some(more) => format!("{shown} and {more} more"),
+    }
+}
+
+/// Why weights could not be copied. Nothing was changed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WeightsError {
+    /// The file can't be read.
+    #[error("{0}")]
+    File(Diagnostic),
+    /// Layers of the same name whose parameters differ, all of them.
+    #[error("`{}` does not fit net `{net}`:\n{}", path.display(), mismatches.join("\n"))]
+    Mismatch {
+        /// The weight file.
+        path: PathBuf,
+        /// Name of the net.
+        net: String,
+        /// One line each.
+        mismatches: Vec<String>,
+    },
+}
+
+impl Net {
+    /// Copies weights from a `.caffemodel`, layer by layer of the same name.
+    pub fn copy_from(&mut self, path: impl AsRef<Path>) -> Result<CopyReport, WeightsError> {
+        let path = path.as_ref();
+        let model =
+            Model::open(path).map_err(|e| WeightsError::File(advised(e.diagnostic(), path)))?;
+        self.copy_from_model(&model, path)
+    }
+
+    fn copy_from_model(&mut self, model: &Model, path: &Path) -> Result<CopyReport, WeightsError> {
+        let mut report = CopyReport::default();
+        let mut mismatches = Vec::new();
+        let mut fitting: Vec<(usize, &ModelLayer)> = Vec::new();
+        for layer in &model.layers {
+            match self.nodes.iter().position(|node| node.def.name() == layer.name) {
+                Some(i) if fits(&self.nodes[i], model, layer, &mut mismatches) => {
+                    fitting.push((i, layer));
+                }
+                Some(_) => {}
+                None if layer.blobs.is_empty() => {}
+                None => report.skipped.push(layer.name.clone()),
+            }
+        }
+        if !mismatches.is_empty() {
+            let net = self.name.clone();
+            return Err(WeightsError::Mismatch { path: path.to_owned(), net, mismatches });
+        }
+        // Into memory of our own first: a damaged file changes nothing.
+        let mut values: Vec<(usize, Vec<f32>)> = Vec::new();
+        for &(i, layer) in &fitting {
+            for (&id, blob) in self.nodes[i].params.iter().zip(model.blobs(layer)) {
+                let read = blob.to_vec().map_err(|e| WeightsError::File(e.diagnostic()))?;
+                values.push((id, read));
+            }
+            if !self.nodes[i].params.is_empty() {
+                report.copied.push(layer.name.clone());
+            }
+        }
+        for (id, values) in values {
+            self.store.data_mut(id).copy_from_slice(&values);
+        }
+        let with_params = self.nodes.iter().filter(|node| !node.params.is_empty());
+        let names = with_params.map(|node| node.def.name().to_owned());
+        report.fresh = names.filter(|name| !report.copied.contains(name)).collect();
+        Ok(report)
+    }
+
+    /// Writes the net with its weights as a `.caffemodel`, whole or not at all. A note when the file
+    /// is too large for the original.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<Option<Diagnostic>, cortado_proto::Error> {
+        let layers: Vec<LayerOut<'_>> = self
+            .nodes
+            .iter()
+            .map(|node| {
+                let blob = |(&id, shape)| -> BlobOut<'_> {
+                    let shape: &Shape = shape;
+                    BlobOut { shape, data: self.store.data(id), diff: None }
+                };
+                let blobs = node.params.iter().zip(&node.param_shapes).map(blob).collect();
+                LayerOut { param: &node.def.param, blobs }
+            })
+            .collect();
+        wire::save_model(path, &self.name, &layers)
+    }
+}
+
+/// Whether the blobs of a file's layer can be the parameters of a node; says why not.
+fn fits(node: &Node, model: &Model, layer: &ModelLayer, mismatches: &mut Vec<String>) -> bool {
+    let (name, type_name) = (node.def.name(), node.def.r#type());
+    let before = mismatches.len();
+    if node.params.len() != layer.blobs.len() {
+        mismatches.push(format!(
+            "  layer `{name}` ({type_name}) has {} parameters, the file's layer `{}` ({}) has {}",
+            node.params.len(),
+            layer.name,
+            layer.type_name,
+            layer.blobs.len()
+        ));
+        return false;
+    }
+    for (i, (shape, blob)) in node.param_shapes.iter().zip(model.blobs(layer)).enumerate() {
+        if !same_shape(shape, &blob) {
+            let found = Shape::new(blob.shape());
+            let hint = if shape.count() == found.count() {
+                " (as many elements: the layer has another form there)"
+            } else {
+                ""
+            };
+            mismatches.push(format!(
+                "  layer `{name}` ({type_name}) parameter {i} is {shape}, the file's layer `{}` ({}) has {found}{hint}",
+                layer.name, layer.type_name
+            ));
+        }
+    }
+    if mismatches.len() > before {
+        mismatches.push(format!("    = rename layer `{name}` to keep its own start values"));
+    }
+    mismatches.len() == before
+}
+
+/// Files of the first generations give four axes, however many the layer has: they are compared from
+/// the right.
+fn same_shape(shape: &Shape, blob: &Blob<'_>) -> bool {
+    let found = blob.shape();
+    if !blob.is_legacy() {
+        return found == &shape[..];
+    }
+    let Some(extra) = found.len().checked_sub(shape.len()) else { return false };
+    found[..extra].iter().all(|&d| d == 1) && found[extra..] == shape[..]
+}
+
+/// Adds what to do about files that are often mistaken for weights.
+fn advised(error: Diagnostic, path: &Path) -> Diagnostic {
+    let name = path.to_string_lossy();
+    if name.contains(".solverstate") {
+        return error.with_note("this looks like a solver state; the weights are in the `.caffemodel` beside it");
+    }
+    if name.ends_with(".prototxt") {
+        return error.with_note("this looks like a definition; weights are in a `.caffemodel`");
+    }
+    error
+}
+
+/// Shape of a blob written into a prototxt.
+pub(crate) fn shape_of(blob: &BlobProto) -> Result<Shape, String> {
+    let (shape, _) = wire::blob_shape(blob).map_err(|e| e.to_string())?;
+    Ok(Shape::new(&shape))
+}
+
+/// Values of a blob written into a prototxt.
+pub(crate) fn values_of(blob: &BlobProto, values: &mut [f32]) -> Result<(), String> {
+    let found = wire::blob_values(blob).map_err(|e| e.to_string())?;
+    if found.len() != values.len() {
+        return Err(format!("the blob has {} values, its shape wants {}", found.len(), values.len()));
+    }
+    values.copy_from_slice(&found);
+    Ok(())
+}

@@ -1,0 +1,257 @@
+//! From a solver file to a solver: fields checked all at once, train and test nets built.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use cortado_layers::Phase;
+use cortado_proto::caffe::{self, SolverParameter, solver_parameter::SolverMode};
+use cortado_proto::{Diagnostic, NetDef, SolverDef, schema};
+
+use super::policy::POLICIES;
+use super::update::{RULES, Regularization};
+use super::{LrPolicy, Solver, SolverError, SolverOptions, UpdateRule};
+use crate::files;
+use crate::net::{Net, NetOptions, NetState};
+
+impl Solver {
+    /// Builds a solver with its train and test nets. All mistakes of the solver file come back
+    /// together; then all of the first net that has any.
+    pub fn build(mut def: SolverDef, options: &SolverOptions) -> Result<Solver, crate::Error> {
+        cortado_proto::upgrade::solver(&mut def)?;
+        let checked = check(&def).map_err(crate::Error::Solver)?;
+        let mut notes = Vec::new();
+        if def.param.solver_mode.is_some() && def.param.solver_mode() == SolverMode::Gpu {
+            let place = def.span_of("solver_mode");
+            notes.push(Diagnostic::note("solver_mode: GPU runs on the CPU here", place));
+        }
+        let seed = seed(&def.param);
+        let prefix = prefix(&def);
+        let near = def.source.as_ref().map(|source| PathBuf::from(&source.name));
+        let near = near.as_deref();
+        let (train, tests) = nets(&def, near)?;
+        let state = state_of(Phase::Train, options, &train.param, def.param.train_state.as_ref());
+        let with = |state| NetOptions {
+            state,
+            registry: options.registry.clone(),
+            seed,
+            pool: options.pool.clone(),
+            max_memory: options.max_memory,
+        };
+        let mut net = Net::build(train, &with(state))?;
+        let mut test_nets = Vec::with_capacity(tests.len());
+        for (i, test) in tests.into_iter().enumerate() {
+            let state = state_of(Phase::Test, options, &test.param, def.param.test_state.get(i));
+            let mut built = Net::build_on(test, &with(state), std::mem::take(&mut net.store))?;
+            net.store = std::mem::take(&mut built.store);
+            test_nets.push(built);
+        }
+        let weights = net.store.weight_count();
+        let second = if checked.rule.histories() > 1 { weights } else { 0 };
+        Ok(Solver {
+            net,
+            test_nets,
+            policy: checked.policy,
+            rule: checked.rule,
+            regularization: checked.regularization,
+            prefix,
+            seed,
+            iter: 0,
+            current_step: 0,
+            history: [vec![0.0; weights], vec![0.0; second]],
+            losses: VecDeque::new(),
+            smoothed: 0.0,
+            shown_at: (0, Instant::now()),
+            notes,
+            param: def.param,
+        })
+    }
+}
+
+struct Checked {
+    policy: LrPolicy,
+    rule: UpdateRule,
+    regularization: Regularization,
+}
+
+/// Holds every field that can be wrong by itself against what its policy and type want.
+fn check(def: &SolverDef) -> Result<Checked, Vec<SolverError>> {
+    let p = &def.param;
+    let mut errors = Vec::new();
+    let mut say = |field: &str, why: String| {
+        errors.push(SolverError::field(why, def.span_of(field)));
+    };
+    for (field, value) in [
+        ("max_iter", p.max_iter()),
+        ("test_interval", p.test_interval()),
+        ("display", p.display()),
+        ("snapshot", p.snapshot()),
+    ] {
+        if value < 0 {
+            say(field, format!("`{field}` is not negative, found {value}"));
+        }
+    }
+    if p.iter_size() < 1 {
+        say("iter_size", format!("`iter_size` is at least 1, found {}", p.iter_size()));
+    }
+    if p.average_loss() < 1 {
+        say("average_loss", format!("`average_loss` is at least 1, found {}", p.average_loss()));
+    }
+    let policy = LrPolicy::named(p.lr_policy());
+    match policy {
+        None if p.lr_policy.is_none() => {
+            let names = POLICIES.map(|(name, _)| name).join(", ");
+            say("", format!("`lr_policy` must be given: one of {names}"));
+        }
+        None => say("lr_policy", format!("there is no lr_policy `{}`", p.lr_policy())),
+        Some(LrPolicy::Step) if p.stepsize() <= 0 => {
+            say("lr_policy", "lr_policy `step` wants a `stepsize` above 0".to_owned());
+        }
+        Some(LrPolicy::Poly) if p.max_iter() <= 0 => {
+            say("lr_policy", "lr_policy `poly` wants a `max_iter` above 0".to_owned());
+        }
+        Some(policy) if policy != LrPolicy::Fixed && p.gamma() < 0.0 => {
+            say("gamma", format!("`gamma` is not negative, found {}", p.gamma()));
+        }
+        Some(_) => {}
+    }
+    let rule = UpdateRule::named(p.r#type());
+    match rule {
+        None => say("type", format!("there is no solver type `{}`", p.r#type())),
+        Some(UpdateRule::AdaGrad | UpdateRule::RmsProp) if p.momentum() != 0.0 => {
+            let why = format!("{} takes no momentum, found {}", p.r#type(), p.momentum());
+            say("momentum", why);
+        }
+        Some(UpdateRule::RmsProp) if !(0.0..1.0).contains(&p.rms_decay()) => {
+            let why = format!("`rms_decay` is between 0 and 1, found {}", p.rms_decay());
+            say("rms_decay", why);
+        }
+        Some(_) => {}
+    }
+    let regularization = match p.regularization_type() {
+        "L1" => Some(Regularization::L1),
+        "L2" => Some(Regularization::L2),
+        other => {
+            say("regularization_type", format!("regularization_type is L1 or L2, found `{other}`"));
+            None
+        }
+    };
+    match (errors.is_empty(), policy, rule, regularization) {
+        (true, Some(policy), Some(rule), Some(regularization)) => {
+            Ok(Checked { policy, rule, regularization })
+        }
+        _ => Err(errors.into_iter().map(|error| helped(error, p)).collect()),
+    }
+}
+
+/// Adds the names that come near.
+fn helped(error: SolverError, p: &SolverParameter) -> SolverError {
+    let SolverError::Field { why, .. } = &error else { return error };
+    let similar = if why.starts_with("there is no lr_policy") {
+        schema::similar(p.lr_policy(), POLICIES.iter().map(|(name, _)| *name))
+    } else if why.starts_with("there is no solver type") {
+        schema::similar(p.r#type(), RULES.iter().map(|(name, _)| *name))
+    } else {
+        Vec::new()
+    };
+    if similar.is_empty() { error } else { error.note(format!("similar: `{}`", similar.join("`, `"))) }
+}
+
+/// `random_seed`, or one drawn from the clock.
+fn seed(p: &SolverParameter) -> u64 {
+    match p.random_seed() {
+        seed if seed >= 0 => seed as u64,
+        _ => SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |t| t.as_nanos() as u64),
+    }
+}
+
+/// Where snapshots go: `snapshot_prefix`; the solver file's name where it is empty or a directory.
+fn prefix(def: &SolverDef) -> PathBuf {
+    let source = def.source.as_ref().map_or("solver", |source| source.name.as_str());
+    let stem = Path::new(source).with_extension("");
+    match def.param.snapshot_prefix() {
+        "" => stem,
+        given if Path::new(given).is_dir() => {
+            Path::new(given).join(stem.file_name().unwrap_or(stem.as_os_str()))
+        }
+        given => PathBuf::from(given),
+    }
+}
+
+/// The nets a solver names: exactly one to train, and those to test (a net given as `net` is tested
+/// as often as `test_iter` has entries beyond the test nets).
+fn nets(def: &SolverDef, near: Option<&Path>) -> Result<(NetDef, Vec<NetDef>), crate::Error> {
+    let p = &def.param;
+    let fail = |field: &str, why: String| {
+        crate::Error::Solver(vec![SolverError::field(why, def.span_of(field))])
+    };
+    let given = [
+        ("net", p.net.is_some()),
+        ("net_param", p.net_param.is_some()),
+        ("train_net", p.train_net.is_some()),
+        ("train_net_param", p.train_net_param.is_some()),
+    ];
+    let named: Vec<&str> = given.iter().filter(|(_, is)| *is).map(|(name, _)| *name).collect();
+    if named.is_empty() {
+        let why = "a solver names its net: `net`, `net_param`, `train_net` or `train_net_param`";
+        return Err(fail("", why.to_owned()));
+    }
+    if named.len() > 1 {
+        let why = format!("the net to train is given once, found {}", named.join(" and "));
+        return Err(fail(named[1], why));
+    }
+    let read = |path: &str| NetDef::read(files::resolve(path, near));
+    let generic = || -> Result<NetDef, crate::Error> {
+        match (&p.net, def.net_param()) {
+            (Some(path), _) => Ok(read(path)?),
+            (None, Some(net)) => Ok(net),
+            (None, None) => Err(fail("", "there is no net to test".to_owned())),
+        }
+    };
+    let train = match (&p.train_net, def.train_net_param()) {
+        (Some(path), _) => read(path)?,
+        (None, Some(net)) => net,
+        (None, None) => generic()?,
+    };
+    let mut tests = def.test_net_params();
+    for path in &p.test_net {
+        tests.push(read(path)?);
+    }
+    let is_generic = p.net.is_some() || p.net_param.is_some();
+    let wanted = p.test_iter.len();
+    if wanted < tests.len() || (!is_generic && wanted != tests.len()) {
+        let why = format!("`test_iter` is given once per test net: {} nets, {wanted} entries", tests.len());
+        return Err(fail("test_iter", why));
+    }
+    while tests.len() < wanted {
+        tests.push(generic()?);
+    }
+    if !p.test_state.is_empty() && p.test_state.len() != tests.len() {
+        let (states, nets) = (p.test_state.len(), tests.len());
+        let why = format!("`test_state` is given once per test net: {nets} nets, {states} entries");
+        return Err(fail("test_state", why));
+    }
+    if !tests.is_empty() && p.test_interval() <= 0 {
+        let why = "there are test nets, so `test_interval` must be above 0".to_owned();
+        return Err(fail("test_iter", why));
+    }
+    Ok((train, tests))
+}
+
+/// The state of a net: its phase, then what the net says, then what the solver says.
+fn state_of(
+    phase: Phase,
+    options: &SolverOptions,
+    net: &caffe::NetParameter,
+    own: Option<&caffe::NetState>,
+) -> NetState {
+    let mut state = NetState { phase, level: options.level, stages: options.stages.clone() };
+    for more in [net.state.as_ref(), own].into_iter().flatten() {
+        if more.phase.is_some() {
+            state.phase = crate::net::phase_of(more.phase());
+        }
+        state.level = more.level.unwrap_or(state.level);
+        state.stages.extend(more.stage.iter().cloned());
+    }
+    state
+}

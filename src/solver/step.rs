@@ -1,0 +1,185 @@
+//! The loop.
+
+use std::time::Instant;
+
+use cortado_kernels::kernels;
+
+use super::update::Update;
+use super::{Event, Request, Solver, SolverError, Watcher, shown};
+
+impl Solver {
+    /// Trains until `max_iter`, or until asked to stop. Whether it ran to the end.
+    pub fn solve(&mut self, watcher: &mut dyn Watcher) -> Result<bool, crate::Error> {
+        watcher.event(&Event::Line(&format!("Solving {}", self.net.name())));
+        watcher.event(&Event::Line(&format!("Learning Rate Policy: {}", self.param.lr_policy())));
+        let remaining = self.max_iter().saturating_sub(self.iter);
+        let finished = self.step(remaining, watcher)?;
+        let every = self.param.snapshot().max(0) as u64;
+        if self.param.snapshot_after_train() && (every == 0 || !self.iter.is_multiple_of(every)) {
+            self.snapshot(watcher)?;
+        }
+        if !finished {
+            watcher.event(&Event::Line("Optimization stopped early."));
+            return Ok(false);
+        }
+        let display = self.param.display().max(0) as u64;
+        if display > 0 && self.iter.is_multiple_of(display) {
+            let loss = self.net.forward()?;
+            self.smooth(loss as f32);
+            let line = format!("Iteration {}, loss = {}", self.iter, shown(self.smoothed));
+            watcher.event(&Event::Line(&line));
+        }
+        let interval = self.param.test_interval().max(0) as u64;
+        if interval > 0 && self.iter.is_multiple_of(interval) {
+            self.test_all(watcher)?;
+        }
+        watcher.event(&Event::Line("Optimization Done."));
+        Ok(true)
+    }
+
+    /// Trains so many iterations. `false` when the watcher asked to stop before.
+    pub fn step(&mut self, iters: u64, watcher: &mut dyn Watcher) -> Result<bool, crate::Error> {
+        let stop = self.iter + iters;
+        let interval = self.param.test_interval().max(0) as u64;
+        let display = self.param.display().max(0) as u64;
+        self.losses.clear();
+        self.smoothed = 0.0;
+        self.shown_at = (self.iter, Instant::now());
+        while self.iter < stop {
+            self.net.store.clear_diffs();
+            let due = interval > 0 && self.iter.is_multiple_of(interval);
+            if due && (self.iter > 0 || self.param.test_initialization()) {
+                self.test_all(watcher)?;
+            }
+            match watcher.request() {
+                Request::Nothing => {}
+                Request::Snapshot => self.snapshot(watcher)?,
+                Request::Stop => return Ok(false),
+            }
+            let showing = display > 0 && self.iter.is_multiple_of(display);
+            let loss = self.passes(showing && self.param.debug_info(), watcher)?;
+            self.smooth(loss);
+            if showing {
+                self.show(watcher);
+            }
+            self.update(showing, watcher)?;
+            self.iter += 1;
+            let done = Event::Iteration { done: self.iter, of: self.max_iter(), loss: self.smoothed };
+            watcher.event(&done);
+            let every = self.param.snapshot().max(0) as u64;
+            if every > 0 && self.iter.is_multiple_of(every) {
+                self.snapshot(watcher)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// The forward and backward passes of one iteration. The mean loss.
+    fn passes(&mut self, debug: bool, watcher: &mut dyn Watcher) -> Result<f32, crate::Error> {
+        let lines = std::sync::Arc::new(std::sync::Mutex::new(Vec::<String>::new()));
+        if debug {
+            let sink = lines.clone();
+            self.net.debug = Some(Box::new(move |line| {
+                if let Ok(mut lines) = sink.lock() {
+                    lines.push(line.to_owned());
+                }
+            }));
+        }
+        let size = self.param.iter_size().max(1);
+        let mut loss = 0f32;
+        let mut run = || -> Result<(), crate::Error> {
+            for _ in 0..size {
+                loss += self.net.forward()? as f32;
+                self.net.backward()?;
+            }
+            Ok(())
+        };
+        let result = run();
+        self.net.debug = None;
+        if let Ok(lines) = lines.lock() {
+            lines.iter().for_each(|line| watcher.event(&Event::Line(line)));
+        }
+        result?;
+        Ok(loss / size as f32)
+    }
+
+    /// The loss averaged over `average_loss` iterations, from the start of this run on.
+    fn smooth(&mut self, loss: f32) {
+        let window = self.param.average_loss().max(1) as usize;
+        self.losses.push_back(loss);
+        if self.losses.len() > window {
+            self.losses.pop_front();
+        }
+        let sum: f64 = self.losses.iter().map(|&loss| f64::from(loss)).sum();
+        self.smoothed = sum / self.losses.len() as f64;
+    }
+
+    /// The lines of a displayed iteration.
+    fn show(&mut self, watcher: &mut dyn Watcher) {
+        let (since, at) = self.shown_at;
+        let seconds = at.elapsed().as_secs_f64();
+        let iters = self.iter - since;
+        let rate = if seconds > 0.0 { iters as f64 / seconds } else { 0.0 };
+        watcher.event(&Event::Line(&format!(
+            "Iteration {} ({} iter/s, {}s/{} iters), loss = {}",
+            self.iter,
+            shown(rate),
+            shown(seconds),
+            self.param.display(),
+            shown(self.smoothed)
+        )));
+        self.shown_at = (self.iter, Instant::now());
+        let mut index = 0;
+        for name in self.net.outputs() {
+            let Some(blob) = self.net.blob(name) else { continue };
+            let weight = self.net.loss_weight(name);
+            for &value in blob.data {
+                let loss = loss_suffix(weight, f64::from(value));
+                let line = format!("    Train net output #{index}: {name} = {}{loss}", shown(value.into()));
+                watcher.event(&Event::Line(&line));
+                index += 1;
+            }
+        }
+    }
+
+    fn update(&mut self, showing: bool, watcher: &mut dyn Watcher) -> Result<(), SolverError> {
+        let rate = self.rate();
+        if showing {
+            let line = format!("Iteration {}, lr = {}", self.iter, shown(rate.into()));
+            watcher.event(&Event::Line(&line));
+        }
+        let update = Update {
+            k: kernels(),
+            param: &self.param,
+            rule: self.rule,
+            regularization: self.regularization,
+            rate,
+            iter: self.iter,
+        };
+        let pool = self.net.pool().clone();
+        let (store, history) = (&mut self.net.store, &mut self.history);
+        let clip = pool.install(|| {
+            let clip = update.clip(store);
+            update.apply(store, history);
+            clip
+        });
+        if let Some((norm, factor)) = clip {
+            let limit = f64::from(self.param.clip_gradients());
+            watcher.event(&Event::Line(&format!(
+                "Gradient clipping: scaling down gradients (L2 norm {} > {}) by scale factor {}",
+                shown(norm),
+                shown(limit),
+                shown(factor)
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// ` (* 1 = 2.3 loss)` behind an output that counts as loss.
+pub(super) fn loss_suffix(weight: f32, value: f64) -> String {
+    if weight == 0.0 {
+        return String::new();
+    }
+    format!(" (* {} = {} loss)", shown(weight.into()), shown(f64::from(weight) * value))
+}

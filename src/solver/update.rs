@@ -1,0 +1,127 @@
+//! How gradients become weights: clipping, averaging, decay, and the six rules of the original.
+
+use cortado_kernels::Kernels;
+use cortado_layers::ParamKind;
+use cortado_proto::caffe::SolverParameter;
+
+use crate::net::ParamStore;
+
+/// The rule by which weights are updated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UpdateRule {
+    /// v = momentum · v + rate · g; w −= v.
+    Sgd,
+    /// Δ = (1 + momentum) · v_t − momentum · v_{t−1}. Nesterov 1983, as in Sutskever et al. 2013.
+    Nesterov,
+    /// h += g²; w −= rate · g / (√h + delta). Duchi et al. 2011.
+    AdaGrad,
+    /// h = rms_decay · h + (1 − rms_decay) · g²; w −= rate · g / (√h + delta). Tieleman, Hinton 2012.
+    RmsProp,
+    /// Zeiler 2012; momentum is its decay.
+    AdaDelta,
+    /// Kingma, Ba 2015; momentum is β1, momentum2 is β2.
+    Adam,
+}
+
+/// The rules by the `type` that files give them.
+pub const RULES: [(&str, UpdateRule); 6] = [
+    ("SGD", UpdateRule::Sgd),
+    ("Nesterov", UpdateRule::Nesterov),
+    ("AdaGrad", UpdateRule::AdaGrad),
+    ("RMSProp", UpdateRule::RmsProp),
+    ("AdaDelta", UpdateRule::AdaDelta),
+    ("Adam", UpdateRule::Adam),
+];
+
+impl UpdateRule {
+    /// The rule of a `type`.
+    pub fn named(name: &str) -> Option<UpdateRule> {
+        RULES.iter().find(|(known, _)| *known == name).map(|&(_, rule)| rule)
+    }
+
+    /// How many values it keeps per weight.
+    pub fn histories(self) -> usize {
+        match self {
+            UpdateRule::AdaDelta | UpdateRule::Adam => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// What weight decay pulls on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Regularization {
+    L1,
+    L2,
+}
+
+/// What one update needs to know.
+pub(crate) struct Update<'a> {
+    pub k: &'static Kernels,
+    pub param: &'a SolverParameter,
+    pub rule: UpdateRule,
+    pub regularization: Regularization,
+    pub rate: f32,
+    pub iter: u64,
+}
+
+impl Update<'_> {
+    /// Scales all diffs down when their L2 norm (summed over `iter_size`, decay not included: the
+    /// original's order) exceeds `clip_gradients`. Gives norm and factor when it did.
+    pub fn clip(&self, store: &mut ParamStore) -> Option<(f64, f64)> {
+        let limit = f64::from(self.param.clip_gradients());
+        if limit < 0.0 {
+            return None;
+        }
+        let (_, _, diffs) = store.for_update();
+        let norm = self.k.sum_sq(diffs).sqrt();
+        if norm <= limit {
+            return None;
+        }
+        let factor = limit / norm;
+        self.k.scale(factor as f32, diffs);
+        Some((norm, factor))
+    }
+
+    /// Averages the diffs over `iter_size`, adds the decay, updates the weights.
+    pub fn apply(&self, store: &mut ParamStore, history: &mut [Vec<f32>; 2]) {
+        let iter_size = self.param.iter_size().max(1);
+        let (params, weights, diffs) = store.for_update();
+        if iter_size > 1 {
+            self.k.scale(1.0 / iter_size as f32, diffs);
+        }
+        let [first, second] = history;
+        for param in params.iter().filter(|param| param.kind == ParamKind::Weight) {
+            let range = param.range.clone();
+            let second = second.get_mut(range.clone()).unwrap_or(&mut []);
+            let decay = self.param.weight_decay() * param.decay_mult;
+            let (w, g) = (&mut weights[range.clone()], &mut diffs[range.clone()]);
+            if decay != 0.0 {
+                match self.regularization {
+                    Regularization::L2 => self.k.regularize_l2(g, w, decay),
+                    Regularization::L1 => self.k.regularize_l1(g, w, decay),
+                }
+            }
+            self.rule(w, g, &mut first[range], second, self.rate * param.lr_mult);
+        }
+    }
+
+    fn rule(&self, w: &mut [f32], g: &[f32], h: &mut [f32], h2: &mut [f32], rate: f32) {
+        let (k, p) = (self.k, self.param);
+        match self.rule {
+            UpdateRule::Sgd => k.sgd(w, g, h, rate, p.momentum()),
+            UpdateRule::Nesterov => k.nesterov(w, g, h, rate, p.momentum()),
+            UpdateRule::AdaGrad => k.adagrad(w, g, h, rate, p.delta()),
+            UpdateRule::RmsProp => k.rmsprop(w, g, h, rate, p.rms_decay(), p.delta()),
+            UpdateRule::AdaDelta => k.adadelta(w, g, h, h2, rate, p.momentum(), p.delta()),
+            UpdateRule::Adam => {
+                let (beta1, beta2) = (p.momentum(), p.momentum2());
+                let t = (self.iter + 1) as f64;
+                let correction =
+                    (1.0 - f64::from(beta2).powf(t)).sqrt() / (1.0 - f64::from(beta1).powf(t));
+                k.adam(w, g, h, h2, (f64::from(rate) * correction) as f32, beta1, beta2, p.delta());
+            }
+        }
+    }
+}
