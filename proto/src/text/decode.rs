@@ -225,7 +225,12 @@ impl<'a> Encoder<'a> {
             });
             return;
         }
-        let error = unknown_field_error(&message.name, &field.name);
+        // Looking for what may be meant takes time; nobody reads it after so many errors.
+        let error = if self.errors.len() < super::MAX_ERRORS {
+            unknown_field_error(&message.name, &field.name)
+        } else {
+            Error::new(ErrorKind::UnknownField { message: String::new(), field: String::new() })
+        };
         self.errors.push(Error { place: Some(self.document.located(field.name_span)), ..error });
     }
 }
@@ -233,14 +238,13 @@ impl<'a> Encoder<'a> {
 /// The error for a field that `message` does not have, with what may be meant.
 pub(crate) fn unknown_field_error(message: &str, name: &str) -> Error {
     let kind = ErrorKind::UnknownField { message: message.to_string(), field: name.to_string() };
-    let near = schema::suggest(message, name);
-    let mut error = Error::new(kind).similar(&near);
+    let error = Error::new(kind);
     let inside = schema::blocks_with(message, name);
-    if near.is_empty() && (1..=6).contains(&inside.len()) {
+    if (1..=6).contains(&inside.len()) {
         let list: Vec<_> = inside.iter().map(|b| format!("`{b}`")).collect();
-        error.notes.push(format!("`{name}` is a field of {}", list.join(", ")));
+        return error.note(format!("`{name}` is a field of {}", list.join(", ")));
     }
-    error
+    error.similar(&schema::suggest(message, name))
 }
 
 fn wanted(kind: Kind) -> &'static str {

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use prost::{Message, Name};
 
+use decode::Encoded;
 pub use extension::{Block, Extension};
 pub use printer::print;
 pub use spans::{FieldSpan, SpanMap};
@@ -25,6 +26,9 @@ pub use spans::{FieldSpan, SpanMap};
 use crate::error::{Error, ErrorKind, Errors};
 use crate::schema;
 use crate::span::{Located, Source, Span};
+
+/// After so many errors the file is something else entirely.
+const MAX_ERRORS: usize = 100;
 
 /// A message from text, with where everything in it stands.
 #[derive(Debug, Clone)]
@@ -67,27 +71,7 @@ impl UnknownField {
 /// # Errors
 /// All errors of the file, in its order.
 pub fn parse<M: Message + Name + Default>(source: &Arc<Source>) -> Result<Parsed<M>, Errors> {
-    let Some(index) = schema::schema().index(M::NAME) else {
-        let what = format!("`{}` is no message of the schema", M::NAME);
-        return Err(Error::new(ErrorKind::Conflict(what)).into());
-    };
-    let (document, mut errors) = parser::parse(source);
-    let encoded = decode::encode(&document, index);
-    errors.extend(encoded.errors);
-    if !encoded.unclosed_found {
-        errors.extend(unclosed(&document));
-    }
-    errors.sort_by_key(|e| e.place.as_ref().map_or(0, |p| p.span.start));
-    // A malformed token is also a bad value: the first says it better.
-    errors.dedup_by_key(|e| e.place.as_ref().map_or(u32::MAX, |p| p.span.start));
-    if let Some(errors) = Errors::from_list(errors) {
-        return Err(errors);
-    }
-    let message = M::decode(encoded.bytes.as_slice()).map_err(|e| {
-        Error::new(ErrorKind::Wire { offset: 0, why: format!("cannot decode {}: {e}", M::NAME) })
-    })?;
-    let tree = Arc::new(document);
-    Ok(Parsed { message, spans: SpanMap::new(tree.clone()), unknown: encoded.unknown, tree })
+    parse_with(source, false)
 }
 
 /// Parses text as the message `M`; unknown blocks inside layers are errors too, as in Google's parser.
@@ -97,11 +81,43 @@ pub fn parse<M: Message + Name + Default>(source: &Arc<Source>) -> Result<Parsed
 pub fn parse_strict<M: Message + Name + Default>(
     source: &Arc<Source>,
 ) -> Result<Parsed<M>, Errors> {
-    let parsed = parse(source)?;
-    match Errors::from_list(parsed.unknown.iter().map(UnknownField::error).collect()) {
-        Some(errors) => Err(errors),
-        None => Ok(parsed),
+    parse_with(source, true)
+}
+
+fn parse_with<M: Message + Name + Default>(
+    source: &Arc<Source>,
+    strict: bool,
+) -> Result<Parsed<M>, Errors> {
+    let Some(index) = schema::schema().index(M::NAME) else {
+        let what = format!("`{}` is no message of the schema", M::NAME);
+        return Err(Error::new(ErrorKind::Conflict(what)).into());
+    };
+    let (document, mut errors) = parser::parse(source);
+    let Encoded { bytes, errors: found, unknown, unclosed_found } =
+        decode::encode(&document, index);
+    errors.extend(found);
+    if !unclosed_found {
+        errors.extend(unclosed(&document));
     }
+    if strict {
+        errors.extend(unknown.iter().map(UnknownField::error));
+    }
+    errors.sort_by_key(|e| e.place.as_ref().map_or(0, |p| p.span.start));
+    // A malformed token is also a bad value: the first says it better.
+    errors.dedup_by_key(|e| e.place.as_ref().map_or(u32::MAX, |p| p.span.start));
+    let more = errors.len().saturating_sub(MAX_ERRORS);
+    errors.truncate(MAX_ERRORS);
+    if let Some(last) = errors.last_mut().filter(|_| more > 0) {
+        last.notes.push(format!("and {more} more errors"));
+    }
+    if let Some(errors) = Errors::from_list(errors) {
+        return Err(errors);
+    }
+    let message = M::decode(bytes.as_slice()).map_err(|e| {
+        Error::new(ErrorKind::Wire { offset: 0, why: format!("cannot decode {}: {e}", M::NAME) })
+    })?;
+    let tree = Arc::new(document);
+    Ok(Parsed { message, spans: SpanMap::new(tree.clone()), unknown, tree })
 }
 
 /// The innermost block that is open at the end of the file; the others become notes.

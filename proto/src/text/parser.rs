@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::MAX_ERRORS;
 use super::lexer::{Lexer, Token, TokenKind, unescape};
 use super::tree::{Document, Field, Literal, Message, Scalar, Value};
 use crate::error::{Error, ErrorKind};
@@ -9,8 +10,6 @@ use crate::span::{Located, Source, Span};
 
 /// Blocks may nest this deep: more than any net, less than the stack.
 const MAX_DEPTH: usize = 100;
-/// After so many errors the file is something else entirely.
-const MAX_ERRORS: usize = 100;
 
 /// The tree, with what is wrong with the text.
 pub(crate) fn parse(source: &Arc<Source>) -> (Document, Vec<Error>) {
