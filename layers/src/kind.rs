@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Layer, LayerDef, LayerDoc, LayerError};
+use crate::{Layer, LayerDef, LayerDoc, LayerError, Shape};
 
 /// How many bottoms or tops a type takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +114,9 @@ pub enum Layouts {
 /// Makes a layer from its definition.
 pub type Build = fn(&LayerDef) -> Result<Box<dyn Layer>, LayerError>;
 
+/// Multiply-adds from the shapes of bottoms, tops and parameters.
+pub type Macs = fn(&[Shape], &[Shape], &[Shape]) -> u64;
+
 /// One layer type. Made by [`LayerKind::new`] and the `const` methods that follow it:
 ///
 /// ```ignore
@@ -153,6 +156,8 @@ pub struct LayerKind {
     pub layouts: Layouts,
     /// Parameter blocks outside our schema that `build` reads by `LayerDef::extension`.
     pub extensions: &'static [&'static str],
+    /// Multiply-adds of a forward pass, for types whose work they measure.
+    pub macs: Option<Macs>,
     /// Which dialect of Caffe the type comes from.
     pub dialect: &'static str,
 }
@@ -181,6 +186,7 @@ impl LayerKind {
             dynamic: false,
             layouts: Layouts::NchwOnly,
             extensions: &[],
+            macs: None,
             dialect: "caffe",
         }
     }
@@ -266,6 +272,12 @@ impl LayerKind {
     /// Reads these parameter blocks that the schema does not know.
     pub const fn extensions(mut self, names: &'static [&'static str]) -> LayerKind {
         self.extensions = names;
+        self
+    }
+
+    /// A forward pass takes so many multiply-adds.
+    pub const fn macs(mut self, macs: Macs) -> LayerKind {
+        self.macs = Some(macs);
         self
     }
 

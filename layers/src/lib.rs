@@ -28,7 +28,7 @@ pub use cortado_kernels::{Kernels, SrcDst, Write};
 pub use cortado_proto::def::LayerDef;
 pub use doc::LayerDoc;
 pub use error::{At, LayerError};
-pub use kind::{Alias, Arity, Build, GradBottoms, LayerKind, Layouts, Needs};
+pub use kind::{Alias, Arity, Build, GradBottoms, LayerKind, Layouts, Macs, Needs};
 pub use layer::{Backward, DiffMut, Forward, Layer, Measure, Phase, Reshape, SetUp};
 pub use layer::{ParamKind, ParamRequest};
 pub use packs::{PackCache, PackKey, Packs};

@@ -424,6 +424,16 @@ impl<'a> LayerInfo<'a> {
         node.params.iter().copied().zip(&node.param_shapes)
     }
 
+    /// Multiply-adds of one forward pass, for the types that declare them.
+    pub fn macs(&self) -> u64 {
+        let Some(macs) = self.node().kind.macs else { return 0 };
+        let shapes = |ids: &[BlobId]| -> Vec<Shape> {
+            ids.iter().map(|&b| self.net.blobs[b].shape.clone()).collect()
+        };
+        let node = self.node();
+        macs(&shapes(&node.bottoms), &shapes(&node.tops), &node.param_shapes)
+    }
+
     /// Whether the tops are the bottom's memory under other names.
     pub fn is_alias(&self) -> bool {
         self.node().alias

@@ -29,6 +29,7 @@ pub use error::SolverError;
 pub use policy::LrPolicy;
 pub use report::{Event, shown};
 pub use snapshot::snapshot_names;
+pub use step::Feed;
 pub use update::UpdateRule;
 
 /// What the outside asks of a running solver, looked at before every iteration.
@@ -148,8 +149,9 @@ impl Solver {
     }
 
     /// The learning rate of the coming iteration.
-    pub fn rate(&mut self) -> f32 {
-        self.policy.rate(&self.param, self.iter, &mut self.current_step)
+    pub fn rate(&self) -> f32 {
+        let mut step = self.current_step;
+        self.policy.rate(&self.param, self.iter, &mut step)
     }
 
     /// Loss of the last iterations, averaged over `average_loss` of them.

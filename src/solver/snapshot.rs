@@ -27,6 +27,24 @@ impl Solver {
         &self.prefix
     }
 
+    /// Makes sure, before any work is done, that snapshots can be written.
+    pub fn check_prefix(&self) -> Result<(), SolverError> {
+        if self.param.snapshot() <= 0 && !self.param.snapshot_after_train() {
+            return Ok(());
+        }
+        let (path, _) = snapshot_names(&self.prefix, 0);
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let probe = tempfile::Builder::new().prefix(".cortado-").tempfile_in(folder);
+        probe.map(drop).map_err(|e| SolverError::Snapshot {
+            doing: "write",
+            path: path.clone(),
+            why: format!("{e}; `snapshot_prefix` says where snapshots go"),
+        })
+    }
+
     /// Writes a snapshot: first the weights, then the state that names them.
     pub fn snapshot(&mut self, watcher: &mut dyn Watcher) -> Result<(), crate::Error> {
         let (model, state) = snapshot_names(&self.prefix, self.iter);

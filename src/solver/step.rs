@@ -6,6 +6,10 @@ use cortado_kernels::kernels;
 
 use super::update::Update;
 use super::{Event, Request, Solver, SolverError, Watcher, shown};
+use crate::net::Net;
+
+/// Fills the inputs of a net.
+pub type Feed<'a> = &'a mut dyn FnMut(&mut Net) -> Result<(), crate::Error>;
 
 impl Solver {
     /// Trains until `max_iter`, or until asked to stop. Whether it ran to the end.
@@ -39,6 +43,16 @@ impl Solver {
 
     /// Trains so many iterations. `false` when the watcher asked to stop before.
     pub fn step(&mut self, iters: u64, watcher: &mut dyn Watcher) -> Result<bool, crate::Error> {
+        self.step_fed(iters, watcher, &mut |_| Ok(()))
+    }
+
+    /// Trains so many iterations; `feed` fills the inputs of the net before each forward pass.
+    pub fn step_fed(
+        &mut self,
+        iters: u64,
+        watcher: &mut dyn Watcher,
+        feed: Feed<'_>,
+    ) -> Result<bool, crate::Error> {
         let stop = self.iter + iters;
         let interval = self.param.test_interval().max(0) as u64;
         let display = self.param.display().max(0) as u64;
@@ -57,7 +71,7 @@ impl Solver {
                 Request::Stop => return Ok(false),
             }
             let showing = display > 0 && self.iter.is_multiple_of(display);
-            let loss = self.passes(showing && self.param.debug_info(), watcher)?;
+            let loss = self.passes(showing && self.param.debug_info(), watcher, feed)?;
             self.smooth(loss);
             if showing {
                 self.show(watcher);
@@ -75,7 +89,12 @@ impl Solver {
     }
 
     /// The forward and backward passes of one iteration. The mean loss.
-    fn passes(&mut self, debug: bool, watcher: &mut dyn Watcher) -> Result<f32, crate::Error> {
+    fn passes(
+        &mut self,
+        debug: bool,
+        watcher: &mut dyn Watcher,
+        feed: Feed<'_>,
+    ) -> Result<f32, crate::Error> {
         let lines = std::sync::Arc::new(std::sync::Mutex::new(Vec::<String>::new()));
         if debug {
             let sink = lines.clone();
@@ -89,6 +108,7 @@ impl Solver {
         let mut loss = 0f32;
         let mut run = || -> Result<(), crate::Error> {
             for _ in 0..size {
+                feed(&mut self.net)?;
                 loss += self.net.forward()? as f32;
                 self.net.backward()?;
             }
@@ -143,7 +163,7 @@ impl Solver {
     }
 
     fn update(&mut self, showing: bool, watcher: &mut dyn Watcher) -> Result<(), SolverError> {
-        let rate = self.rate();
+        let rate = self.policy.rate(&self.param, self.iter, &mut self.current_step);
         if showing {
             let line = format!("Iteration {}, lr = {}", self.iter, shown(rate.into()));
             watcher.event(&Event::Line(&line));

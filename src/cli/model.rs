@@ -1,0 +1,46 @@
+//! Loading a net for a command.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use cortado::net::{Net, NetOptions, NetState};
+use cortado_layers::Phase;
+
+use super::{Failure, RunArgs, log};
+
+/// A net and its weights.
+#[derive(Args, Clone, Debug)]
+pub struct ModelArgs {
+    /// The net (.prototxt)
+    #[arg(long, value_name = "FILE")]
+    pub model: PathBuf,
+    /// Trained weights (.caffemodel); several files, separated by commas, are loaded in turn
+    #[arg(long, value_delimiter = ',', value_name = "FILE,…")]
+    pub weights: Vec<PathBuf>,
+}
+
+impl ModelArgs {
+    /// Builds the net and loads its weights; notes go to the log.
+    pub fn load(&self, phase: Phase, run: &RunArgs) -> Result<Net, Failure> {
+        let mut options = NetOptions::new(phase);
+        options.state = NetState { phase, level: run.level, stages: run.stage.clone() };
+        options.pool = run.pool();
+        let mut net = Net::from_file(&self.model, &options)?;
+        run.note();
+        net.notes().iter().for_each(|note| log::plain(&note.to_string()));
+        load_weights(&mut net, &self.weights)?;
+        Ok(net)
+    }
+}
+
+/// Copies weight files into a net, one after the other, and reports what became of the layers.
+pub fn load_weights(net: &mut Net, files: &[PathBuf]) -> Result<(), Failure> {
+    for file in files {
+        let report = net.copy_from(file)?;
+        for layer in &report.skipped {
+            log::line(&format!("Ignoring source layer {layer}"));
+        }
+        log::line(&format!("{}: {report}", file.display()));
+    }
+    Ok(())
+}

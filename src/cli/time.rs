@@ -1,0 +1,147 @@
+//! `cortado time`.
+
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use cortado::net::Net;
+use cortado_layers::Phase;
+use serde_json::json;
+
+use super::log::{self, Progress};
+use super::model::ModelArgs;
+use super::{Failure, RunArgs, say};
+
+/// Time the forward and backward pass of every layer
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  cortado time --model models/resnet50/deploy.prototxt --phase TEST --iterations 10")]
+pub struct TimeArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Number of timed iterations
+    #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    iterations: u64,
+    /// Phase of the net
+    #[arg(long, value_enum, ignore_case = true, default_value = "TRAIN", value_name = "PHASE")]
+    phase: PhaseArg,
+    /// Print the table as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[value(rename_all = "UPPER")]
+pub enum PhaseArg {
+    Train,
+    Test,
+}
+
+impl From<PhaseArg> for Phase {
+    fn from(phase: PhaseArg) -> Phase {
+        match phase {
+            PhaseArg::Train => Phase::Train,
+            PhaseArg::Test => Phase::Test,
+        }
+    }
+}
+
+/// Runs the command.
+pub fn run(args: TimeArgs) -> Result<(), Failure> {
+    let mut net = args.model.load(args.phase.into(), &args.run)?;
+    log::line("Performing Forward");
+    let loss = net.forward()?;
+    log::line(&format!("Initial loss: {loss}"));
+    net.backward()?;
+    log::line("*** Benchmark begins ***");
+    log::line(&format!("Testing for {} iterations.", args.iterations));
+    let progress = Progress::new(args.iterations, "timing");
+    let layers = net.layers().len();
+    let mut forward = vec![0.0; layers];
+    let mut backward = vec![0.0; layers];
+    let start = Instant::now();
+    let pool = net.pool().clone();
+    for iteration in 0..args.iterations {
+        pool.install(|| -> Result<(), cortado::Error> {
+            for (i, total) in forward.iter_mut().enumerate() {
+                *total += timed(|| net.forward_range(i..i + 1))?;
+            }
+            net.seed_diffs();
+            for (i, total) in backward.iter_mut().enumerate().rev() {
+                *total += timed(|| net.backward_range(i..i + 1))?;
+            }
+            Ok(())
+        })?;
+        progress.set(iteration + 1, String::new());
+    }
+    drop(progress);
+    let n = args.iterations as f64;
+    let total = start.elapsed().as_secs_f64() * 1e3;
+    forward.iter_mut().chain(&mut backward).for_each(|ms| *ms /= n);
+    match args.json {
+        true => say(&report(&args, &net, &forward, &backward, total).to_string()),
+        false => table(&net, &forward, &backward),
+    }
+    let (fwd, bwd): (f64, f64) = (forward.iter().sum(), backward.iter().sum());
+    log::line(&format!("Average Forward pass: {fwd:.4} ms."));
+    log::line(&format!("Average Backward pass: {bwd:.4} ms."));
+    log::line(&format!("Average Forward-Backward: {:.4} ms.", total / n));
+    log::line(&format!("Total Time: {total:.4} ms."));
+    log::line("*** Benchmark ends ***");
+    Ok(())
+}
+
+/// Milliseconds a pass takes.
+fn timed<T, E: Into<cortado::Error>>(
+    pass: impl FnOnce() -> Result<T, E>,
+) -> Result<f64, cortado::Error> {
+    let start = Instant::now();
+    pass().map_err(Into::into)?;
+    Ok(start.elapsed().as_secs_f64() * 1e3)
+}
+
+fn table(net: &Net, forward: &[f64], backward: &[f64]) {
+    let total: f64 = forward.iter().chain(backward).sum();
+    let share = |ms: f64| if total > 0.0 { 100.0 * ms / total } else { 0.0 };
+    let width = net.layers().map(|layer| layer.name().chars().count()).max().unwrap_or(5).max(5);
+    say(&format!("{:width$}  {:16} {:>11} {:>6} {:>12} {:>6}", "layer", "type", "forward ms", "%", "backward ms", "%"));
+    for (i, layer) in net.layers().enumerate() {
+        let (f, b) = (forward[i], backward[i]);
+        let backward = if layer.needs_backward() {
+            format!("{b:>12.4} {:>6.1}", share(b))
+        } else {
+            format!("{:>12} {:>6}", "-", "-")
+        };
+        let type_name = layer.def().r#type();
+        let (name, share) = (layer.name(), share(f));
+        say(format!("{name:width$}  {type_name:16} {f:>11.4} {share:>6.1} {backward}").trim_end());
+    }
+    let (f, b): (f64, f64) = (forward.iter().sum(), backward.iter().sum());
+    let (f_share, b_share) = (share(f), share(b));
+    say(&format!("{:width$}  {:16} {f:>11.4} {f_share:>6.1} {b:>12.4} {b_share:>6.1}", "total", ""));
+}
+
+fn report(args: &TimeArgs, net: &Net, forward: &[f64], backward: &[f64], total: f64) -> serde_json::Value {
+    let layers: Vec<_> = net
+        .layers()
+        .enumerate()
+        .map(|(i, layer)| {
+            json!({
+                "name": layer.name(),
+                "type": layer.def().r#type(),
+                "forward_ms": forward[i],
+                "backward_ms": backward[i],
+            })
+        })
+        .collect();
+    json!({
+        "model": args.model.model,
+        "isa": cortado_kernels::kernels().isa(),
+        "threads": net.pool().current_num_threads(),
+        "iterations": args.iterations,
+        "forward_ms": forward.iter().sum::<f64>(),
+        "backward_ms": backward.iter().sum::<f64>(),
+        "forward_backward_ms": total / args.iterations as f64,
+        "layers": layers,
+    })
+}

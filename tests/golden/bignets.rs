@@ -1,0 +1,142 @@
+//! Whole published networks with pseudo-random weights made by a rule: `bignets/<net>`.
+
+use std::path::Path;
+
+use cortado::net::{Net, NetErrorKind, NetOptions};
+use cortado_layers::Phase;
+use cortado_proto::NetDef;
+use serde_json::Value;
+
+use super::compare::Tolerance;
+use super::file::Arrays;
+use super::{Case, Outcome, folders, name_of};
+use cortado_layers::rng::{fnv1a, splitmix};
+
+pub fn cases(root: &Path) -> Vec<Case> {
+    let of = |folder: std::path::PathBuf| {
+        let name = format!("bignets/{}", name_of(&folder));
+        Case { name, folder, run }
+    };
+    folders(&root.join("bignets")).into_iter().map(of).collect()
+}
+
+fn run(folder: &Path) -> Outcome {
+    match try_run(folder) {
+        Ok(outcome) => outcome,
+        Err(why) => Outcome::Failed(why),
+    }
+}
+
+/// Uniform in [-1, 1), exact in f32.
+fn u(name: &str, blob: u64, i: u64) -> f32 {
+    let state = fnv1a(name)
+        .wrapping_add(blob.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        .wrapping_add(i);
+    (splitmix(state) >> 40) as f32 * 2f32.powi(-23) - 1.0
+}
+
+/// The rule of the golden data's README.
+fn value(type_name: &str, gain: f32, blob: usize, fan_in: f64, u: f32) -> f32 {
+    match (type_name, blob) {
+        ("BatchNorm", 0) => 0.1 * u,
+        ("BatchNorm", 1) => 1.0 + 0.5 * u,
+        ("BatchNorm", _) => 1.0,
+        ("Scale", 0) => gain * (1.0 + 0.25 * u),
+        ("Scale", _) => 0.1 * u,
+        ("PReLU", _) => 0.25 + 0.125 * u,
+        ("Bias", _) => 0.1 * u,
+        (_, 0) => u * (6.0 / fan_in).sqrt() as f32,
+        _ => 0.1 * u,
+    }
+}
+
+fn try_run(folder: &Path) -> Result<Outcome, String> {
+    let text = std::fs::read(folder.join("stats.json")).map_err(|e| e.to_string())?;
+    let stats: Value = serde_json::from_slice(&text).map_err(|e| e.to_string())?;
+    let arrays = Arrays::read(&folder.join("case.safetensors"))?;
+    let def = NetDef::read(folder.join("net.prototxt")).map_err(|e| e.to_string())?;
+    let mut net = match Net::build(def, &NetOptions::new(Phase::Test)) {
+        Ok(net) => net,
+        Err(errors) => {
+            let unknown = errors.iter().find(|e| matches!(e.kind, NetErrorKind::UnknownType(_)));
+            return match unknown {
+                Some(error) => Ok(Outcome::Skipped(error.kind.to_string())),
+                None => Err(errors.to_string()),
+            };
+        }
+    };
+    let gain = stats["scale_gain"].as_f64().unwrap_or(1.0) as f32;
+    let mut params: Vec<(usize, Vec<f32>)> = Vec::new();
+    for layer in net.layers() {
+        for (b, (id, shape)) in layer.params().enumerate() {
+            let fan_in = (shape.count() / shape.first().copied().unwrap_or(1)) as f64;
+            let of = |i| value(layer.def().r#type(), gain, b, fan_in, u(layer.name(), b as u64, i));
+            params.push((id, (0..shape.count() as u64).map(of).collect()));
+        }
+    }
+    for (id, values) in params {
+        net.store.data_mut(id).copy_from_slice(&values);
+    }
+    let inputs: Vec<String> = net.inputs().into_iter().map(str::to_owned).collect();
+    for name in inputs {
+        let input = net.input_mut(&name).ok_or("an input is missing")?;
+        let source = format!("input:{name}");
+        input.data.iter_mut().enumerate().for_each(|(i, v)| *v = u(&source, 0, i as u64));
+    }
+    net.forward().map_err(|e| e.to_string())?;
+    let mut wrong = Vec::new();
+    for blob in stats["blobs"].as_array().into_iter().flatten() {
+        let name = blob["name"].as_str().unwrap_or_default();
+        let Some(found) = net.blob(name) else {
+            wrong.push(format!("there is no blob {name}"));
+            continue;
+        };
+        if let Err(why) = check_blob(blob, found.data) {
+            wrong.push(format!("{name}: {why}"));
+        }
+    }
+    for (name, _, wanted) in arrays.under("output") {
+        let found = net.blob(name).ok_or_else(|| format!("there is no blob {name}"))?;
+        let mean = wanted.iter().map(|v| f64::from(v.abs())).sum::<f64>() / wanted.len() as f64;
+        let is_prob = net.layers().any(|l| {
+            l.def().r#type() == "Softmax" && l.tops().any(|(top, _)| top == name)
+        });
+        let atol = if is_prob { 1e-4 } else { 2e-4 * mean };
+        let tolerance = Tolerance { rtol: 1e-3, atol, scaled: false };
+        if let Err(why) = tolerance.check(found.data, wanted) {
+            wrong.push(format!("output {name}: {why}"));
+        }
+    }
+    if wrong.is_empty() {
+        return Ok(Outcome::Passed);
+    }
+    let shown = wrong.iter().take(4).cloned().collect::<Vec<_>>().join("; ");
+    Err(format!("{} checks failed: {shown}", wrong.len()))
+}
+
+fn check_blob(wanted: &Value, found: &[f32]) -> Result<(), String> {
+    let number = |key: &str| wanted[key].as_f64().unwrap_or(f64::NAN);
+    let list = |key: &str| -> Vec<f32> {
+        let values = wanted[key].as_array().into_iter().flatten();
+        values.map(|v| v.as_f64().unwrap_or(f64::NAN) as f32).collect()
+    };
+    let absmean = number("absmean");
+    let count = found.len() as f64;
+    let mean_found = found.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
+    let absmean_found = found.iter().map(|v| f64::from(v.abs())).sum::<f64>() / count;
+    for (what, found, wanted) in
+        [("mean", mean_found, number("mean")), ("absmean", absmean_found, absmean)]
+    {
+        if !((found - wanted).abs() <= 1e-4 * absmean) {
+            return Err(format!("{what} is {found} instead of {wanted}"));
+        }
+    }
+    let tolerance = Tolerance { rtol: 1e-3, atol: 2e-4 * absmean, scaled: false };
+    let first = list("first8");
+    tolerance.check(&found[..first.len().min(found.len())], &first)?;
+    let stride = number("stride") as usize;
+    let strided = list("stride8");
+    let picked: Vec<f32> =
+        found.iter().step_by(stride.max(1)).take(strided.len()).copied().collect();
+    tolerance.check(&picked, &strided)
+}

@@ -1,0 +1,66 @@
+//! Tolerances of the golden data's README, by kind of layer.
+
+use cortado_layers::Shape;
+
+/// Passes if |a − b| ≤ atol + rtol·|b|; with `scaled`, atol grows with the array's largest magnitude.
+#[derive(Clone, Copy, Debug)]
+pub struct Tolerance {
+    pub rtol: f64,
+    pub atol: f64,
+    pub scaled: bool,
+}
+
+pub const EXACT: Tolerance = Tolerance { rtol: 0.0, atol: 0.0, scaled: false };
+pub const ELEMENTWISE: Tolerance = Tolerance { rtol: 1e-5, atol: 1e-6, scaled: false };
+pub const FUNCTION: Tolerance = Tolerance { rtol: 2e-5, atol: 1e-6, scaled: false };
+pub const LINEAR: Tolerance = Tolerance { rtol: 1e-4, atol: 1e-5, scaled: true };
+
+/// The tolerance of a case, from its kind and name.
+pub fn tolerance(kind: &str, case: &str) -> Tolerance {
+    match kind {
+        "pooling" if case.starts_with("ave") => ELEMENTWISE,
+        "eltwise" if !case.starts_with("max") => ELEMENTWISE,
+        "absval" | "accuracy" | "argmax" | "batchreindex" | "concat" | "crop" | "dropout"
+        | "eltwise" | "filter" | "flatten" | "im2col" | "pooling" | "relu" | "reshape" | "silence"
+        | "slice" | "split" | "threshold" | "tile" => EXACT,
+        "bias" | "clip" | "embed" | "euclideanloss" | "prelu" | "scale" | "reduction"
+        | "parameter" => ELEMENTWISE,
+        "bnll" | "elu" | "exp" | "log" | "power" | "sigmoid" | "swish" | "tanh" | "softmax"
+        | "softmaxloss" | "sigmoidceloss" | "hingeloss" | "infogainloss" | "contrastiveloss"
+        | "multinomiallogisticloss" => FUNCTION,
+        _ => LINEAR,
+    }
+}
+
+impl Tolerance {
+    /// Says how `found` differs from `wanted`.
+    pub fn check(&self, found: &[f32], wanted: &[f32]) -> Result<(), String> {
+        if found.len() != wanted.len() {
+            return Err(format!("{} elements, wanted {}", found.len(), wanted.len()));
+        }
+        let largest = wanted.iter().fold(0f64, |m, &w| m.max(f64::from(w).abs()));
+        let atol = if self.scaled { self.atol * largest.max(1.0) } else { self.atol };
+        let wrong: Vec<usize> = (0..found.len())
+            .filter(|&i| {
+                let (a, b) = (f64::from(found[i]), f64::from(wanted[i]));
+                let same = a == b || (a.is_nan() && b.is_nan());
+                !same && !((a - b).abs() <= atol + self.rtol * b.abs())
+            })
+            .collect();
+        match wrong.first() {
+            None => Ok(()),
+            Some(&i) => Err(format!(
+                "{} of {} elements differ, [{i}] is {} instead of {}",
+                wrong.len(),
+                found.len(),
+                found[i],
+                wanted[i]
+            )),
+        }
+    }
+}
+
+/// Shapes must be the same.
+pub fn same_shape(found: &Shape, wanted: &Shape) -> Result<(), String> {
+    if found == wanted { Ok(()) } else { Err(format!("the shape is {found}, wanted {wanted}")) }
+}
