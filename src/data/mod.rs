@@ -1,1 +1,37 @@
-//! data
+//! Where a net's data comes from: databases and files, pictures, the transforms before the first
+//! layer, threads that prepare batches ahead, and the layer types on top of them.
+//!
+//! ```text
+//! db::Source → reader thread → worker threads { datum → pixels → transform } → batches, in order
+//! ```
+//!
+//! What a batch holds depends only on the seed, the layer's name and the number of items handed out
+//! before it: not on threads, not on how far ahead they work.
+
+pub mod db;
+pub mod image;
+pub mod layers;
+pub mod mean;
+mod order;
+mod paths;
+pub mod prefetch;
+pub mod transform;
+
+use cortado_layers::{LayerKind, Registry};
+
+pub use db::{Item, Pixels, Record, Source};
+pub use image::{Color, Picture};
+pub use mean::MeanPicture;
+pub use order::Order;
+pub use paths::Folder;
+pub use transform::Transform;
+
+/// The layer types of this room, sorted by type string.
+pub fn kinds() -> &'static [&'static LayerKind] {
+    layers::KINDS
+}
+
+/// Every layer type of the program: those that only compute, and those that read data.
+pub fn registry() -> Registry {
+    kinds().iter().fold(Registry::builtin(), |registry, kind| registry.with(kind))
+}

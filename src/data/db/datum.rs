@@ -1,0 +1,39 @@
+//! `Datum`: the message that the original's databases hold, raw values or an encoded picture.
+
+use cortado_proto::caffe::Datum;
+use prost::Message;
+
+use super::{Item, Pixels};
+use crate::data::image::{self, Color};
+
+/// The item a datum holds. Bytes win over floats when both are there, as in the original.
+pub fn decode(bytes: &[u8], color: Color) -> Result<Item, String> {
+    let datum = Datum::decode(bytes).map_err(|e| format!("it is no Datum message: {e}"))?;
+    let label = datum.label();
+    if datum.encoded() {
+        let picture = image::decode(datum.data(), color)?;
+        return Ok(Item { shape: picture.shape, pixels: Pixels::U8(picture.data), label });
+    }
+    let axis = |name: &str, length: i32| {
+        usize::try_from(length).map_err(|_| format!("its Datum has {length} {name}"))
+    };
+    let shape = [
+        axis("channels", datum.channels())?,
+        axis("rows", datum.height())?,
+        axis("columns", datum.width())?,
+    ];
+    let [c, h, w] = shape;
+    let wanted = c.checked_mul(h).and_then(|n| n.checked_mul(w));
+    let pixels = match datum.data {
+        Some(data) if !data.is_empty() => Pixels::U8(data),
+        _ => Pixels::F32(datum.float_data),
+    };
+    let found = match &pixels {
+        Pixels::U8(data) => data.len(),
+        Pixels::F32(data) => data.len(),
+    };
+    if wanted != Some(found) {
+        return Err(format!("its Datum says {c}x{h}x{w} and holds {found} values"));
+    }
+    Ok(Item { shape, pixels, label })
+}

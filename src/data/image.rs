@@ -1,0 +1,179 @@
+//! Pictures: JPEG and PNG decoded to bytes, and resized as OpenCV resizes them.
+
+#[cfg(feature = "images")]
+use std::io::Cursor;
+
+#[cfg(feature = "images")]
+use image::{DynamicImage, ImageDecoder, ImageReader};
+
+/// A picture of bytes, channel by channel (C, H, W), colours in the order blue, green, red.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    /// Channels, height, width.
+    pub shape: [usize; 3],
+    /// C x H x W bytes.
+    pub data: Vec<u8>,
+}
+
+/// Which channels an encoded picture is decoded to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Color {
+    /// Those that the file has: 1, 3, or 4 with alpha last.
+    #[default]
+    Native,
+    /// Three.
+    Bgr,
+    /// One.
+    Gray,
+}
+
+/// Decodes JPEG or PNG.
+///
+/// PNG comes out as OpenCV's imdecode gives it. JPEG with subsampled colours comes out within 4 of
+/// it (libjpeg-turbo interpolates colours in another way).
+///
+/// # Errors
+/// The bytes are no picture, are damaged, or hold more than 8 bits per channel (with
+/// [`Color::Native`], where the original refuses them too).
+#[cfg(feature = "images")]
+pub fn decode(bytes: &[u8], color: Color) -> Result<Picture, String> {
+    let failed = |e: image::ImageError| match e {
+        image::ImageError::Unsupported(_) => {
+            format!("it is no picture this program reads (JPEG, PNG): {e}")
+        }
+        _ => format!("it is a damaged picture: {e}"),
+    };
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
+    let reader = reader.map_err(|e| format!("it can't be read: {e}"))?;
+    let mut decoder = reader.into_decoder().map_err(failed)?;
+    let orientation = decoder.orientation().map_err(failed)?;
+    let mut picture = DynamicImage::from_decoder(decoder).map_err(failed)?;
+    // imdecode turns a picture as its EXIF data asks, except when it takes the file as it is.
+    if color != Color::Native {
+        picture.apply_orientation(orientation);
+    }
+    let (h, w) = (picture.height() as usize, picture.width() as usize);
+    let planes = |channels: usize, pixels: &[u8], stride: usize, order: &[usize]| {
+        let plane = |c: usize| pixels.chunks_exact(stride).map(move |pixel| pixel[order[c]]);
+        Picture { shape: [channels, h, w], data: (0..channels).flat_map(plane).collect() }
+    };
+    Ok(match (color, &picture) {
+        (Color::Native, DynamicImage::ImageLuma8(gray)) => planes(1, gray, 1, &[0]),
+        (Color::Native, DynamicImage::ImageRgb8(rgb)) => planes(3, rgb, 3, &[2, 1, 0]),
+        (Color::Native, DynamicImage::ImageRgba8(_) | DynamicImage::ImageLumaA8(_)) => {
+            planes(4, &picture.to_rgba8(), 4, &[2, 1, 0, 3])
+        }
+        (Color::Native, _) => {
+            return Err("its pixels have more than 8 bits per channel; 8 are wanted".to_owned());
+        }
+        (Color::Bgr, _) => planes(3, &picture.to_rgb8(), 3, &[2, 1, 0]),
+        (Color::Gray, DynamicImage::ImageLuma8(gray)) => planes(1, gray, 1, &[0]),
+        (Color::Gray, _) => {
+            let gray: Vec<u8> = picture.to_rgb8().chunks_exact(3).map(luma).collect();
+            Picture { shape: [1, h, w], data: gray }
+        }
+    })
+}
+
+/// This program was built without pictures.
+#[cfg(not(feature = "images"))]
+pub fn decode(_bytes: &[u8], _color: Color) -> Result<Picture, String> {
+    Err("it is an encoded picture; this program was built without the feature `images`".to_owned())
+}
+
+/// 0.299 R + 0.587 G + 0.114 B in 14 bits, as OpenCV's cvtColor.
+#[cfg(feature = "images")]
+fn luma(rgb: &[u8]) -> u8 {
+    let [r, g, b] = [rgb[0], rgb[1], rgb[2]].map(u32::from);
+    ((4899 * r + 9617 * g + 1868 * b + (1 << 13)) >> 14) as u8
+}
+
+/// Bits of a weight in [`resize`].
+const BITS: i32 = 11;
+
+/// Where an output row or column comes from: two neighbours and their weights, which sum to 2^11.
+struct Tap {
+    from: [usize; 2],
+    weight: [i32; 2],
+}
+
+/// Bilinear resize as OpenCV's `INTER_LINEAR` on bytes: pixel centres, weights of 11 bits, and for
+/// exactly half the size in both directions the mean of 2x2.
+///
+/// A picture without pixels stays one.
+pub fn resize(picture: &Picture, height: usize, width: usize) -> Picture {
+    let [channels, h, w] = picture.shape;
+    let shape = [channels, height, width];
+    if (h, w) == (height, width) {
+        return picture.clone();
+    }
+    if h == 0 || w == 0 || height == 0 || width == 0 {
+        return Picture { shape, data: vec![0; channels * height * width] };
+    }
+    let mut data = Vec::with_capacity(channels * height * width);
+    let planes = picture.data.chunks_exact(h * w);
+    if (h, w) == (2 * height, 2 * width) {
+        planes.for_each(|plane| halve(plane, w, &mut data));
+        return Picture { shape, data };
+    }
+    let columns = taps(w, width, true);
+    let rows = taps(h, height, false);
+    for plane in planes {
+        let across = |y: usize| -> Vec<i32> {
+            let row = &plane[y * w..(y + 1) * w];
+            let blend = |tap: &Tap| {
+                tap.weight[0] * i32::from(row[tap.from[0]])
+                    + tap.weight[1] * i32::from(row[tap.from[1]])
+            };
+            columns.iter().map(blend).collect()
+        };
+        let mut kept: [Option<(usize, Vec<i32>)>; 2] = [None, None];
+        for Tap { from, weight } in &rows {
+            // The second row of one pair is often the first of the next.
+            if kept[0].as_ref().is_none_or(|(y, _)| *y != from[0]) {
+                kept.swap(0, 1);
+            }
+            for (slot, &y) in kept.iter_mut().zip(from) {
+                if slot.as_ref().is_none_or(|(at, _)| *at != y) {
+                    *slot = Some((y, across(y)));
+                }
+            }
+            if let [Some((_, above)), Some((_, below))] = &kept {
+                let half = |weight: i32, value: i32| (weight * (value >> 4)) >> 16;
+                data.extend(above.iter().zip(below).map(|(&a, &b)| {
+                    ((half(weight[0], a) + half(weight[1], b) + 2) >> 2).clamp(0, 255) as u8
+                }));
+            }
+        }
+    }
+    Picture { shape, data }
+}
+
+/// `clip` gives the border pixel all the weight where a column lies beyond the centres of the first
+/// and last ones; for rows OpenCV keeps the weights and takes the border twice.
+fn taps(from: usize, to: usize, clip: bool) -> Vec<Tap> {
+    let scale = from as f64 / to as f64;
+    let last = from as i64 - 1;
+    let tap = |i: usize| {
+        let centre = ((i as f64 + 0.5) * scale - 0.5) as f32;
+        let (mut at, mut part) = (centre.floor() as i64, centre - centre.floor());
+        if clip && (at < 0 || at >= last) {
+            (at, part) = (at.clamp(0, last), 0.0);
+        }
+        let fixed = |weight: f32| (weight * (1 << BITS) as f32).round_ties_even() as i32;
+        let neighbour = |at: i64| at.clamp(0, last) as usize;
+        Tap { from: [neighbour(at), neighbour(at + 1)], weight: [fixed(1.0 - part), fixed(part)] }
+    };
+    (0..to).map(tap).collect()
+}
+
+fn halve(plane: &[u8], width: usize, out: &mut Vec<u8>) {
+    for rows in plane.chunks_exact(2 * width) {
+        let (above, below) = rows.split_at(width);
+        let pairs = above.chunks_exact(2).zip(below.chunks_exact(2));
+        out.extend(pairs.map(|(a, b)| {
+            let sum: u16 = [a[0], a[1], b[0], b[1]].map(u16::from).iter().sum();
+            ((sum + 2) >> 2) as u8
+        }));
+    }
+}

@@ -1,0 +1,73 @@
+//! Mean pictures, as `compute_image_mean` writes them: one `BlobProto` in a file.
+
+use std::path::Path;
+
+use cortado_proto::caffe::BlobProto;
+use prost::Message;
+
+/// What is subtracted from every pixel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MeanPicture {
+    /// Channels, height, width.
+    pub shape: [usize; 3],
+    /// C x H x W values.
+    pub data: Vec<f32>,
+}
+
+/// No mean picture takes more: 64 MiB.
+const MAX_BYTES: u64 = 64 << 20;
+
+impl MeanPicture {
+    /// Reads a mean file.
+    ///
+    /// # Errors
+    /// It can't be read, is no `BlobProto`, or holds something else than one picture.
+    pub fn read(path: &Path) -> Result<MeanPicture, String> {
+        let shown = path.display();
+        let unreadable = |e: std::io::Error| format!("can't read `{shown}`: {e}");
+        let size = std::fs::metadata(path).map_err(unreadable)?.len();
+        if size > MAX_BYTES {
+            return Err(format!("`{shown}` has {size} bytes, too many for a mean picture"));
+        }
+        let bytes = std::fs::read(path).map_err(unreadable)?;
+        if bytes.starts_with(b"\x93NUMPY") {
+            return Err(format!("`{shown}` is a numpy file; a binaryproto file is wanted"));
+        }
+        MeanPicture::decode(&bytes).map_err(|why| format!("`{shown}` is no mean picture: {why}"))
+    }
+
+    /// Takes the picture out of the bytes of a `BlobProto`.
+    ///
+    /// # Errors
+    /// They are none, or hold something else than one picture.
+    pub fn decode(bytes: &[u8]) -> Result<MeanPicture, String> {
+        let blob =
+            BlobProto::decode(bytes).map_err(|e| format!("it is no BlobProto message: {e}"))?;
+        let dims: Vec<i64> = match &blob.shape {
+            Some(shape) => shape.dim.clone(),
+            None => {
+                [blob.num(), blob.channels(), blob.height(), blob.width()].map(i64::from).into()
+            }
+        };
+        let data: Vec<f32> = match blob.double_data.is_empty() {
+            true => blob.data,
+            false => blob.double_data.iter().map(|&value| value as f32).collect(),
+        };
+        let shown = dims.iter().map(i64::to_string).collect::<Vec<_>>().join("x");
+        // Leading axes of length 1 say nothing: the original writes 1 x C x H x W.
+        let picture = dims.iter().rev().take(3).rev();
+        let leading = dims.len().saturating_sub(3);
+        let lengths: Vec<usize> = picture.filter_map(|&dim| usize::try_from(dim).ok()).collect();
+        let [c, h, w] = lengths[..] else {
+            return Err(format!("its shape is {shown}; channels, height and width are wanted"));
+        };
+        if dims[..leading].iter().any(|&dim| dim != 1) {
+            return Err(format!("its shape is {shown}; one picture is wanted"));
+        }
+        let wanted = c.checked_mul(h).and_then(|n| n.checked_mul(w));
+        if wanted != Some(data.len()) {
+            return Err(format!("its shape is {shown}, it holds {} values", data.len()));
+        }
+        Ok(MeanPicture { shape: [c, h, w], data })
+    }
+}

@@ -1,0 +1,274 @@
+//! What happens to a picture before the first layer: mean, scale, crop, mirror, pad.
+
+use cortado_layers::{LayerError, Phase, Rng};
+use cortado_proto::caffe::TransformationParameter;
+
+use super::image::Color;
+use super::mean::MeanPicture;
+use super::order::below;
+use super::paths::Folder;
+use super::{Item, Pixels};
+
+/// A `transform_param`:
+///
+/// ```text
+/// out = (pixel - mean) · scale, zeros around it (pad), cut to crop, mirrored
+/// ```
+///
+/// Where it cuts and whether it mirrors is drawn from the stream given for the item. Cutting is
+/// drawn in TRAIN only (in TEST the middle is taken, rounded down); mirroring in both phases, as
+/// the original does.
+#[derive(Clone, Debug)]
+pub struct Transform {
+    scale: f32,
+    mean: Mean,
+    mean_file: Option<String>,
+    mirror: bool,
+    crop: Option<[usize; 2]>,
+    pad: usize,
+    color: Color,
+}
+
+#[derive(Clone, Debug)]
+enum Mean {
+    None,
+    /// One for all channels, or one per channel.
+    Values(Vec<f32>),
+    Picture(MeanPicture),
+}
+
+/// What is subtracted from a part of a row.
+enum RowMean<'a> {
+    Value(f32),
+    Each(&'a [f32]),
+}
+
+impl Default for Transform {
+    fn default() -> Transform {
+        Transform {
+            scale: 1.0,
+            mean: Mean::None,
+            mean_file: None,
+            mirror: false,
+            crop: None,
+            pad: 0,
+            color: Color::Native,
+        }
+    }
+}
+
+impl Transform {
+    /// Reads and checks a `transform_param`. A mean file is read later, by [`Transform::load`].
+    ///
+    /// # Errors
+    /// Fields that exclude each other; fields of other dialects that would change the result.
+    pub fn new(param: &TransformationParameter) -> Result<Transform, LayerError> {
+        let field =
+            |name: &str, why: &str| LayerError::field(format!("transform_param.{name}"), why);
+        if let Some(name) = foreign(param) {
+            return Err(field(name, &format!("the transform `{name}` is not known here")).help(
+                "known are scale, mean_file, mean_value, mirror, crop_size, crop_h, crop_w, pad",
+            ));
+        }
+        let mean_file = param.mean_file.clone();
+        if mean_file.is_some() && !param.mean_value.is_empty() {
+            return Err(field("mean_value", "mean_file and mean_value exclude each other"));
+        }
+        let mean = match param.mean_value.is_empty() {
+            true => Mean::None,
+            false => Mean::Values(param.mean_value.clone()),
+        };
+        let crop = match (param.crop_size(), param.crop_h(), param.crop_w()) {
+            (0, 0, 0) => None,
+            (size, 0, 0) => Some([size as usize; 2]),
+            (0, h, w) if h > 0 && w > 0 => Some([h as usize, w as usize]),
+            (0, ..) => return Err(field("crop_h", "crop_h and crop_w must be given together")),
+            _ => return Err(field("crop_size", "crop_size and crop_h, crop_w exclude each other")),
+        };
+        let color = match (param.force_color(), param.force_gray()) {
+            (true, true) => {
+                return Err(field("force_gray", "force_color and force_gray exclude each other"));
+            }
+            (true, false) => Color::Bgr,
+            (false, true) => Color::Gray,
+            (false, false) => Color::Native,
+        };
+        let (scale, mirror, pad) = (param.scale(), param.mirror(), param.pad() as usize);
+        Ok(Transform { scale, mean, mean_file, mirror, crop, pad, color })
+    }
+
+    /// Reads the mean file, if one is named.
+    ///
+    /// # Errors
+    /// It is not there, or holds no mean picture.
+    pub fn load(&mut self, folder: &Folder) -> Result<(), LayerError> {
+        const FIELD: &str = "transform_param.mean_file";
+        if let Some(given) = &self.mean_file {
+            let path = folder.find(FIELD, given)?;
+            let picture = MeanPicture::read(&path).map_err(|why| LayerError::field(FIELD, why))?;
+            self.mean = Mean::Picture(picture);
+        }
+        Ok(())
+    }
+
+    /// Which channels encoded pictures are decoded to.
+    pub fn color(&self) -> Color {
+        self.color
+    }
+
+    /// The same, decoding encoded pictures to these channels unless the file says otherwise.
+    pub fn with_color(mut self, color: Color) -> Transform {
+        if self.color == Color::Native {
+            self.color = color;
+        }
+        self
+    }
+
+    /// The shape that comes out for an item of shape (C, H, W).
+    ///
+    /// # Errors
+    /// The item does not fit the mean, or is smaller than the crop.
+    pub fn output(&self, shape: [usize; 3]) -> Result<[usize; 3], LayerError> {
+        let [c, h, w] = shape;
+        match &self.mean {
+            Mean::Values(values) if values.len() != 1 && values.len() != c => {
+                let why =
+                    format!("{} mean values are given, the item has {c} channels", values.len());
+                return Err(LayerError::field("transform_param.mean_value", why)
+                    .help("give one value, or one per channel"));
+            }
+            Mean::Picture(mean) if mean.shape != shape => {
+                let [mc, mh, mw] = mean.shape;
+                let why = format!("the mean picture is {mc}x{mh}x{mw}, the item {c}x{h}x{w}");
+                return Err(LayerError::field("transform_param.mean_file", why)
+                    .help("the mean has the size of the items before they are cropped"));
+            }
+            _ => {}
+        }
+        let too_large =
+            || LayerError::field("transform_param.pad", "so much padding does not fit memory");
+        let padded = |length: usize| {
+            self.pad.checked_mul(2).and_then(|pad| pad.checked_add(length)).ok_or_else(too_large)
+        };
+        let (ph, pw) = (padded(h)?, padded(w)?);
+        match self.crop {
+            None => Ok([c, ph, pw]),
+            Some([ch, cw]) if ch <= ph && cw <= pw => Ok([c, ch, cw]),
+            Some([ch, cw]) => {
+                let with_pad = if self.pad > 0 { " with its padding" } else { "" };
+                let why = format!("the crop is {ch}x{cw}, the item only {ph}x{pw}{with_pad}");
+                Err(LayerError::field("transform_param.crop_size", why))
+            }
+        }
+    }
+
+    /// Transforms an item into `out`, which has room for exactly what [`Transform::output`] says.
+    /// `rng` is the stream of this item.
+    ///
+    /// # Errors
+    /// Those of [`Transform::output`]; an item or `out` of the wrong size.
+    pub fn apply(
+        &self,
+        item: &Item,
+        phase: Phase,
+        rng: &mut Rng,
+        out: &mut [f32],
+    ) -> Result<(), LayerError> {
+        let [c, oh, ow] = self.output(item.shape)?;
+        let [_, h, w] = item.shape;
+        let found = match &item.pixels {
+            Pixels::U8(data) => data.len(),
+            Pixels::F32(data) => data.len(),
+        };
+        if found != c * h * w || out.len() != c * oh * ow {
+            let why = format!(
+                "an item of {c}x{h}x{w} holds {found} values and goes to {} of {c}x{oh}x{ow}",
+                out.len()
+            );
+            return Err(LayerError::layer(why));
+        }
+        let mirror = self.mirror && below(rng, 2) == 1;
+        let mut offset = |room: usize| match phase {
+            Phase::Train => below(rng, room as u64 + 1) as usize,
+            Phase::Test => room / 2,
+        };
+        let (top, left) = match self.crop {
+            Some(_) => (offset(h + 2 * self.pad - oh), offset(w + 2 * self.pad - ow)),
+            None => (0, 0),
+        };
+        if out.is_empty() {
+            return Ok(());
+        }
+        // Output columns that lie on the picture itself, and the picture's column of the first.
+        let inside =
+            self.pad.saturating_sub(left).min(ow)..(w + self.pad).saturating_sub(left).min(ow);
+        let first = (left + inside.start).saturating_sub(self.pad);
+        for (i, row) in out.chunks_exact_mut(ow).enumerate() {
+            let (channel, y) = (i / oh, top + i % oh);
+            if y < self.pad || y >= h + self.pad || inside.is_empty() {
+                row.fill(0.0);
+                continue;
+            }
+            let start = (channel * h + y - self.pad) * w + first;
+            let source = start..start + inside.len();
+            let mean = match &self.mean {
+                Mean::None => RowMean::Value(0.0),
+                Mean::Values(values) => RowMean::Value(values[channel.min(values.len() - 1)]),
+                Mean::Picture(mean) => RowMean::Each(&mean.data[source.clone()]),
+            };
+            row[..inside.start].fill(0.0);
+            row[inside.end..].fill(0.0);
+            let to = &mut row[inside.clone()];
+            match &item.pixels {
+                Pixels::U8(data) => self.row(&data[source], &mean, to),
+                Pixels::F32(data) => self.row(&data[source], &mean, to),
+            }
+            if mirror {
+                row.reverse();
+            }
+        }
+        Ok(())
+    }
+
+    fn row<T: Copy + Into<f32>>(&self, source: &[T], mean: &RowMean<'_>, to: &mut [f32]) {
+        let scale = self.scale;
+        match mean {
+            RowMean::Value(mean) => to
+                .iter_mut()
+                .zip(source)
+                .for_each(|(out, &pixel)| *out = (pixel.into() - mean) * scale),
+            RowMean::Each(means) => to
+                .iter_mut()
+                .zip(source.iter().zip(*means))
+                .for_each(|(out, (&pixel, mean))| *out = (pixel.into() - mean) * scale),
+        }
+    }
+}
+
+/// The first field given that belongs to another dialect and changes what comes out.
+fn foreign(p: &TransformationParameter) -> Option<&'static str> {
+    let fields = [
+        ("resize_param", !p.resize_param.is_empty()),
+        ("noise_param", !p.noise_param.is_empty()),
+        ("emit_constraint", p.emit_constraint.is_some()),
+        ("distort_param", p.distort_param.is_some()),
+        ("expand_param", p.expand_param.is_some()),
+        ("vertical_stretch_lower", p.vertical_stretch_lower() != 1.0),
+        ("vertical_stretch_upper", p.vertical_stretch_upper() != 1.0),
+        ("horizontal_stretch_lower", p.horizontal_stretch_lower() != 1.0),
+        ("horizontal_stretch_upper", p.horizontal_stretch_upper() != 1.0),
+        ("num_labels", p.num_labels() != 0),
+        ("vertical_mirror", p.vertical_mirror()),
+        ("random_90_deg_rot", p.random_90_deg_rot()),
+        ("random_crop_on_test", p.random_crop_on_test()),
+        ("img_rand_resize_lower", p.img_rand_resize_lower() != 0),
+        ("img_rand_resize_upper", p.img_rand_resize_upper() != 0),
+        ("rand_resize_ratio_lower", p.rand_resize_ratio_lower() != 0.0),
+        ("rand_resize_ratio_upper", p.rand_resize_ratio_upper() != 0.0),
+        ("random_resize_param", p.random_resize_param.is_some()),
+        ("random_aspect_ratio_param", p.random_aspect_ratio_param.is_some()),
+        ("flow", p.flow()),
+        ("bgr2rgb", p.bgr2rgb()),
+    ];
+    fields.iter().find(|(_, given)| *given).map(|(name, _)| *name)
+}
