@@ -102,11 +102,11 @@ pub(crate) fn map(io: SrcDst<'_>, f: impl Fn(f32) -> f32) {
                 *d = f(s);
             }
         }
-        SrcDst::InPlace(dst) => {
-            for d in dst {
-                *d = f(*d);
+        SrcDst::InPlace(dst) => in_place(dst, |_, src, dst| {
+            for (d, &s) in dst.iter_mut().zip(src) {
+                *d = f(s);
             }
-        }
+        }),
     }
 }
 
@@ -124,11 +124,11 @@ pub(crate) fn map2(io: SrcDst<'_>, a: &[f32], write: Write, f: impl Fn(f32, f32)
                 *d += f(s, a);
             }
         }
-        (SrcDst::InPlace(dst), _) => {
-            for (d, &a) in dst.iter_mut().zip(a) {
-                *d = f(*d, a);
+        (SrcDst::InPlace(dst), _) => in_place(dst, |at, src, dst| {
+            for ((d, &s), &a) in dst.iter_mut().zip(src).zip(&a[at..]) {
+                *d = f(s, a);
             }
-        }
+        }),
     }
 }
 
@@ -152,12 +152,39 @@ pub(crate) fn map3(
                 *d += f(s, a, b);
             }
         }
-        (SrcDst::InPlace(dst), _) => {
-            for ((d, &a), &b) in dst.iter_mut().zip(a).zip(b) {
-                *d = f(*d, a, b);
+        (SrcDst::InPlace(dst), _) => in_place(dst, |at, src, dst| {
+            for (((d, &s), &a), &b) in dst.iter_mut().zip(src).zip(&a[at..]).zip(&b[at..]) {
+                *d = f(s, a, b);
             }
-        }
+        }),
     }
+}
+
+/// Calls `f(at, src, dst)` for short pieces of `dst`, `src` being a copy of what was there.
+///
+/// An `f` that leaves some elements as they are would be compiled to stores under a mask if it read
+/// what it writes, and those are slower than copying everything.
+#[inline(always)]
+fn in_place(dst: &mut [f32], f: impl Fn(usize, &[f32], &mut [f32])) {
+    let mut src = [0.0; 128];
+    for (piece, dst) in dst.chunks_mut(src.len()).enumerate() {
+        let at = piece * src.len();
+        let src = &mut src[..dst.len()];
+        src.copy_from_slice(dst);
+        f(at, src, dst);
+    }
+}
+
+/// Numbers kept side by side in registers where results depend on several elements; the same on
+/// every instruction set, hence the same bits.
+pub(crate) const LANES: usize = 16;
+
+/// `LANES` neighbours.
+#[inline(always)]
+pub(crate) fn lanes<T: Copy>(x: &[T], at: usize) -> [T; LANES] {
+    let mut lanes = [x[at]; LANES];
+    lanes.copy_from_slice(&x[at..at + LANES]);
+    lanes
 }
 
 /// A blob seen as `[outer, c, inner]`.

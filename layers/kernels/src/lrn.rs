@@ -116,7 +116,7 @@ struct Forward<'a> {
 }
 
 impl WithPower for Forward<'_> {
-    fn run<F: Fn(f32) -> f32 + Sync>(self, power: F) {
+    fn run<F: Fn(f32) -> f32 + Copy + Sync>(self, power: F) {
         let Forward { k, shape, window, alpha, base, src, scale_out, dst } = self;
         for_each_strip(shape, |item, channels, columns| {
             let (c, inner) = (shape.c, shape.inner);
@@ -162,7 +162,7 @@ struct Backward<'a> {
 }
 
 impl WithPower for Backward<'_> {
-    fn run<F: Fn(f32) -> f32 + Sync>(self, power: F) {
+    fn run<F: Fn(f32) -> f32 + Copy + Sync>(self, power: F) {
         let Backward { k, shape, window, ratio, src, dst, scale, diff_dst, write, diff_src } = self;
         for_each_strip(shape, |item, channels, columns| {
             let (c, inner) = (shape.c, shape.inner);

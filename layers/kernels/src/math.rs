@@ -14,6 +14,12 @@ const ROUND_F64: f64 = 6_755_399_441_055_744.0;
 const LN2_HI: f32 = 0.693_359_4;
 const LN2_LO: f32 = -2.121_944_4e-4;
 
+/// `a` or `b`, both computed: never a branch, nor a store under a mask.
+#[inline(always)]
+pub fn pick<T>(condition: bool, a: T, b: T) -> T {
+    std::hint::select_unpredictable(condition, a, b)
+}
+
 /// e^r for |r| <= ln(2)/2.
 #[inline(always)]
 fn exp_reduced(r: f32) -> f32 {
@@ -38,8 +44,8 @@ fn scale_by_power_of_two(p: f32, n: i32) -> f32 {
 /// x held within [low, high]; NaN stays NaN.
 #[inline(always)]
 fn hold(x: f32, low: f32, high: f32) -> f32 {
-    let x = if x > high { high } else { x };
-    if x < low { low } else { x }
+    let x = pick(x > high, high, x);
+    pick(x < low, low, x)
 }
 
 /// e^x.
@@ -58,14 +64,14 @@ pub fn exp(x: f32) -> f32 {
 #[inline(always)]
 fn split(x: f32) -> (f32, i32) {
     let tiny = x < f32::MIN_POSITIVE;
-    let x = if tiny { x * 33_554_432.0 } else { x };
+    let x = pick(tiny, x * 33_554_432.0, x);
     let bits = x.to_bits() as i32;
     // Counting exponents from sqrt(1/2) puts the mantissa in the wanted interval at once.
     const SQRT_HALF: i32 = 0x3f35_04f3;
     let above = bits.wrapping_sub(SQRT_HALF);
     let e = above >> 23;
     let m = f32::from_bits((above & 0x007f_ffff).wrapping_add(SQRT_HALF) as u32);
-    (m - 1.0, if tiny { e - 25 } else { e })
+    (m - 1.0, e - 25 * i32::from(tiny))
 }
 
 /// ln(1 + f) - f for 1 + f in [sqrt(1/2), sqrt(2)).
@@ -90,9 +96,9 @@ pub fn ln(x: f32) -> f32 {
     let (f, e) = split(x);
     let e = e as f32;
     let y = (f + (ln_tail(f) + e * LN2_LO)) + e * LN2_HI;
-    let y = if x > 0.0 { y } else { f32::NAN };
-    let y = if x == 0.0 { f32::NEG_INFINITY } else { y };
-    if x == f32::INFINITY { x } else { y }
+    let y = pick(x > 0.0, y, f32::NAN);
+    let y = pick(x == 0.0, f32::NEG_INFINITY, y);
+    pick(x == f32::INFINITY, x, y)
 }
 
 /// Hyperbolic tangent.
@@ -107,7 +113,7 @@ pub fn tanh(x: f32) -> f32 {
     let small = p * z * x + x;
     let size = x.abs();
     let large = 1.0 - 2.0 / (exp(size + size) + 1.0);
-    (if size < 0.625 { small } else { large }).copysign(x)
+    pick(size < 0.625, small, large).copysign(x)
 }
 
 /// 1 / (1 + e^-x).
@@ -116,7 +122,7 @@ pub fn sigmoid(x: f32) -> f32 {
     // e^-|x| never overflows, so both tails keep their relative accuracy.
     let z = exp(-x.abs());
     let d = 1.0 + z;
-    (if x >= 0.0 { 1.0 } else { z }) / d
+    pick(x >= 0.0, 1.0, z) / d
 }
 
 /// `x` to a power that is the same for many `x`: what depends on the exponent alone is kept here.
@@ -127,7 +133,8 @@ pub struct Power {
     at_infinity: f32,
     /// Sign of the result below zero: -1 for odd integers, 1 for even ones, NaN for fractions.
     below_zero: f32,
-    odd: bool,
+    /// The same for -0 and -infinity, which fractions take for positive.
+    below_zero_at_edge: f32,
 }
 
 impl Power {
@@ -145,7 +152,7 @@ impl Power {
                 (true, false) => 1.0,
                 _ => f32::NAN,
             },
-            odd,
+            below_zero_at_edge: if odd { -1.0 } else { 1.0 },
         }
     }
 
@@ -157,17 +164,17 @@ impl Power {
         // The exponent of x and the product are exact enough in f64 for any exponent in use.
         let log2 = f64::from(e) + (f64::from(f) + f64::from(ln_tail(f))) * std::f64::consts::LOG2_E;
         let y = self.exponent * log2;
-        let y = if y > 160.0 { 160.0 } else { y };
-        let y = if y < -160.0 { -160.0 } else { y };
+        let y = pick(y > 160.0, 160.0, y);
+        let y = pick(y < -160.0, -160.0, y);
         let shifted = y + ROUND_F64;
         let n = shifted.to_bits() as i32;
         let r = (y - (shifted - ROUND_F64)) * std::f64::consts::LN_2;
         let power = scale_by_power_of_two(exp_reduced(r as f32), n);
-        let power = if size == 0.0 { self.at_zero } else { power };
-        let power = if size == f32::INFINITY { self.at_infinity } else { power };
-        let power = if x < 0.0 && size != f32::INFINITY { power * self.below_zero } else { power };
-        let edge = size == 0.0 || x == f32::NEG_INFINITY;
-        let power = if edge && self.odd { power.copysign(x) } else { power };
-        if x.is_nan() { x } else { power }
+        let power = pick(size == 0.0, self.at_zero, power);
+        let power = pick(size == f32::INFINITY, self.at_infinity, power);
+        let edge = (size == 0.0) | (size == f32::INFINITY);
+        let sign = pick(edge, self.below_zero_at_edge, self.below_zero);
+        let power = power * pick(x.is_sign_negative(), sign, 1.0);
+        pick(x.is_nan(), x, power)
     }
 }

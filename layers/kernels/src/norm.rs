@@ -69,7 +69,7 @@ impl Kernels {
                     } else {
                         shape.planes(at, len, |range, ch| {
                             let (scale, shift) = (scale[ch], shift[ch]);
-                            blocks::map(part.part(range), |x| x * scale + shift);
+                            blocks::map(part.part(range), move |x| x * scale + shift);
                         });
                     }
                 },
@@ -118,7 +118,7 @@ impl Kernels {
                             let (mean_dy, mean_dy_x) = (mean_dy[ch], mean_dy_x[ch]);
                             let inv_std = inv_std[ch];
                             let x_norm = &x_norm[range.clone()];
-                            blocks::map2(part.part(range), x_norm, write, |dy, x| {
+                            blocks::map2(part.part(range), x_norm, write, move |dy, x| {
                                 (dy - (mean_dy + mean_dy_x * x)) * inv_std
                             });
                         });

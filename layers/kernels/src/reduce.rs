@@ -2,14 +2,11 @@
 //! order: the number of threads decides who computes a block, never what is computed.
 
 use crate::Kernels;
-use crate::blocks::{Channels, PLANE, worth_sharing};
+use crate::blocks::{Channels, LANES, PLANE, worth_sharing};
 use rayon::prelude::*;
 
 /// Elements summed by one task.
 const CHUNK: usize = 1 << 15;
-/// Running sums kept side by side, so that a loop over a row has no chain of additions; the same
-/// on every instruction set, hence the same bits.
-const LANES: usize = 16;
 /// Columns one task sums when channels are neighbours.
 const COLUMNS: usize = 256;
 
@@ -154,17 +151,15 @@ impl Kernels {
             self.vectorize(
                 #[inline(always)]
                 || {
-                    let mut sums = [[0.0; N]; COLUMNS];
+                    let mut sums = [[0.0; COLUMNS]; N];
                     let rows = block * outer_block..((block + 1) * outer_block).min(outer);
                     for o in rows {
                         let at = o * columns + first;
                         let (a, b) = (&a[at..at + len], &b[at..at + len]);
-                        for (((sums, &a), &b), &center) in
-                            sums.iter_mut().zip(a).zip(b).zip(&center)
-                        {
+                        for (i, ((&a, &b), &center)) in a.iter().zip(b).zip(&center).enumerate() {
                             let terms = f(a, b, center);
-                            for (sum, term) in sums.iter_mut().zip(terms) {
-                                *sum += term;
+                            for n in 0..N {
+                                sums[n][i] += terms[n];
                             }
                         }
                     }
@@ -177,9 +172,9 @@ impl Kernels {
         let mut sums = vec![[0.0; N]; c];
         for (task, partial) in partials.iter().enumerate() {
             let first = task % strips * COLUMNS;
-            for (column, terms) in (first..columns).zip(partial) {
-                for (sum, term) in sums[column / inner].iter_mut().zip(terms) {
-                    *sum += term;
+            for (n, partial) in partial.iter().enumerate() {
+                for (column, term) in (first..columns).zip(partial) {
+                    sums[column / inner][n] += term;
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Softmax over the channels of `[outer, c, inner]`.
 
-use crate::blocks::{self, Channels, SharedIo, for_each_task};
+use crate::blocks::{self, Channels, LANES, SharedIo, for_each_task};
 use crate::math;
 use crate::{Kernels, SrcDst, Write};
 
@@ -8,8 +8,6 @@ use crate::{Kernels, SrcDst, Write};
 const STRIP: usize = 256;
 /// Elements of one task where channels are neighbours.
 const ROWS: usize = 1 << 13;
-/// Running maxima and sums kept side by side along a row; the same on every instruction set.
-const LANES: usize = 16;
 
 impl Kernels {
     /// y = e^(x - max) / sum of e^(x - max), maximum and sum over the channels
@@ -80,7 +78,7 @@ fn for_each_column_block(shape: Channels, f: impl Fn(usize, Option<usize>) + Syn
 
 #[inline(always)]
 fn larger(a: f32, b: f32) -> f32 {
-    if a > b { a } else { b }
+    math::pick(a > b, a, b)
 }
 
 /// Sum of f(a, b) along a row.
@@ -108,10 +106,14 @@ fn forward_row(mut io: SrcDst<'_>) {
         }
     }
     let max = lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, larger);
-    blocks::map(io.reborrow(), |x| math::exp(x - max));
+    blocks::map(
+        io.reborrow(),
+        #[inline(always)]
+        move |x| math::exp(x - max),
+    );
     let y = io.into_dst();
     let factor = (1.0 / sum_row(y, y, |e, _| e)) as f32;
-    blocks::map(SrcDst::InPlace(y), |e| e * factor);
+    blocks::map(SrcDst::InPlace(y), move |e| e * factor);
 }
 
 #[inline(always)]
@@ -127,7 +129,13 @@ fn forward_columns(shape: Channels, io: SharedIo<'_>, first: usize, len: usize) 
     let mut sums = [0.0_f64; STRIP];
     for ch in 0..shape.c {
         let mut row = row(ch);
-        blocks::map2(row.reborrow(), &max, Write::Set, |x, max| math::exp(x - max));
+        blocks::map2(
+            row.reborrow(),
+            &max,
+            Write::Set,
+            #[inline(always)]
+            |x, max| math::exp(x - max),
+        );
         for (sum, &e) in sums.iter_mut().zip(row.into_dst().iter()) {
             *sum += f64::from(e);
         }
@@ -142,7 +150,7 @@ fn forward_columns(shape: Channels, io: SharedIo<'_>, first: usize, len: usize) 
 #[inline(always)]
 fn backward_row(y: &[f32], diff: SrcDst<'_>, write: Write) {
     let dot = sum_row(diff.src(), y, |dy, y| dy * y) as f32;
-    blocks::map2(diff, y, write, |dy, y| y * (dy - dot));
+    blocks::map2(diff, y, write, move |dy, y| y * (dy - dot));
 }
 
 #[inline(always)]

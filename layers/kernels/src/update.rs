@@ -7,7 +7,7 @@ use crate::{Kernels, SrcDst, Write};
 impl Kernels {
     /// v = momentum * v + rate * g; w -= v
     pub fn sgd(&self, w: &mut [f32], g: &[f32], hist: &mut [f32], rate: f32, momentum: f32) {
-        self.update(w, g, [hist], |w, g, [v]| {
+        self.update(w, g, [hist], move |w, g, [v]| {
             let v = momentum * v + rate * g;
             (w - v, [v])
         });
@@ -15,7 +15,7 @@ impl Kernels {
 
     /// v' = momentum * v + rate * g; w -= (1 + momentum) * v' - momentum * v
     pub fn nesterov(&self, w: &mut [f32], g: &[f32], hist: &mut [f32], rate: f32, momentum: f32) {
-        self.update(w, g, [hist], |w, g, [before]| {
+        self.update(w, g, [hist], move |w, g, [before]| {
             let v = momentum * before + rate * g;
             (w - ((1.0 + momentum) * v - momentum * before), [v])
         });
@@ -23,7 +23,7 @@ impl Kernels {
 
     /// h += g^2; w -= rate * g / (sqrt(h) + delta)
     pub fn adagrad(&self, w: &mut [f32], g: &[f32], hist: &mut [f32], rate: f32, delta: f32) {
-        self.update(w, g, [hist], |w, g, [h]| {
+        self.update(w, g, [hist], move |w, g, [h]| {
             let h = h + g * g;
             (w - rate * (g / (h.sqrt() + delta)), [h])
         });
@@ -39,7 +39,7 @@ impl Kernels {
         rms_decay: f32,
         delta: f32,
     ) {
-        self.update(w, g, [hist], |w, g, [h]| {
+        self.update(w, g, [hist], move |w, g, [h]| {
             let h = rms_decay * h + (1.0 - rms_decay) * (g * g);
             (w - rate * (g / (h.sqrt() + delta)), [h])
         });
@@ -58,7 +58,7 @@ impl Kernels {
         momentum: f32,
         delta: f32,
     ) {
-        self.update(w, g, [hist_g, hist_u], |w, g, [hg, hu]| {
+        self.update(w, g, [hist_g, hist_u], move |w, g, [hg, hu]| {
             let hg = momentum * hg + (1.0 - momentum) * (g * g);
             let u = g * ((hu + delta) / (hg + delta)).sqrt();
             let hu = momentum * hu + (1.0 - momentum) * (u * u);
@@ -80,7 +80,7 @@ impl Kernels {
         beta2: f32,
         delta: f32,
     ) {
-        self.update(w, g, [m, v], |w, g, [m, v]| {
+        self.update(w, g, [m, v], move |w, g, [m, v]| {
             let m = beta1 * m + (1.0 - beta1) * g;
             let v = beta2 * v + (1.0 - beta2) * (g * g);
             (w - rate_corrected * (m / (v.sqrt() + delta)), [m, v])
@@ -94,7 +94,7 @@ impl Kernels {
 
     /// g += decay * sign(w), where 0 has no sign
     pub fn regularize_l1(&self, g: &mut [f32], w: &[f32], decay: f32) {
-        self.map2(SrcDst::InPlace(g), w, Write::Set, |g, w| {
+        self.map2(SrcDst::InPlace(g), w, Write::Set, move |g, w| {
             let sign = if w > 0.0 { 1.0 } else { 0.0 } - if w < 0.0 { 1.0 } else { 0.0 };
             g + decay * sign
         });
@@ -106,7 +106,7 @@ impl Kernels {
         w: &mut [f32],
         g: &[f32],
         history: [&mut [f32]; N],
-        f: impl Fn(f32, f32, [f32; N]) -> (f32, [f32; N]) + Sync,
+        f: impl Fn(f32, f32, [f32; N]) -> (f32, [f32; N]) + Copy + Sync,
     ) {
         let len = w.len();
         assert!(g.len() == len && history.iter().all(|h| h.len() == len), "lengths differ");
@@ -122,15 +122,47 @@ impl Kernels {
             self.vectorize(
                 #[inline(always)]
                 || {
-                    for (i, (w, &g)) in w.iter_mut().zip(g).enumerate() {
-                        let (moved, next) = f(*w, g, history.each_ref().map(|h| h[i]));
-                        *w = moved;
-                        for (h, next) in history.iter_mut().zip(next) {
-                            h[i] = next;
+                    for at in (0..len).step_by(PIECE) {
+                        let range = at..(at + PIECE).min(len);
+                        let mut piece = [[0.0; PIECE]; N];
+                        for (piece, h) in piece.iter_mut().zip(&history) {
+                            piece[..range.len()].copy_from_slice(&h[range.clone()]);
+                        }
+                        update_piece(&mut w[range.clone()], &g[range.clone()], &mut piece, f);
+                        for (piece, h) in piece.iter().zip(&mut history) {
+                            h[range.clone()].copy_from_slice(&piece[..range.len()]);
                         }
                     }
                 },
             );
         });
     }
+}
+
+/// Elements whose history is copied aside at once: the compiler then sees that nothing overlaps,
+/// whatever the number of histories.
+const PIECE: usize = 64;
+
+#[inline(always)]
+fn update_piece<const N: usize>(
+    w: &mut [f32],
+    g: &[f32],
+    history: &mut [[f32; PIECE]; N],
+    f: impl Fn(f32, f32, [f32; N]) -> (f32, [f32; N]),
+) {
+    let mut moved = [0.0; PIECE];
+    let mut slope = [0.0; PIECE];
+    moved[..w.len()].copy_from_slice(w);
+    slope[..w.len()].copy_from_slice(g);
+    for i in 0..PIECE {
+        let mut h = [0.0; N];
+        for n in 0..N {
+            h[n] = history[n][i];
+        }
+        (moved[i], h) = f(moved[i], slope[i], h);
+        for n in 0..N {
+            history[n][i] = h[n];
+        }
+    }
+    w.copy_from_slice(&moved[..w.len()]);
 }

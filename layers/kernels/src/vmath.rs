@@ -5,12 +5,14 @@ use crate::math::{self, Power};
 use crate::{Kernels, SrcDst, Write};
 
 impl Kernels {
-    /// y = f(x). Functions built from [`crate::math`] and plain arithmetic become vector code.
-    pub fn map<F: Fn(f32) -> f32 + Sync>(&self, io: SrcDst<'_>, f: F) {
+    /// y = f(x). What is built from [`crate::math`] and plain arithmetic becomes vector code, if
+    /// `f` holds its constants (`move`), and a longer one is given as
+    /// `#[inline(always)] move |x| ...`.
+    pub fn map<F: Fn(f32) -> f32 + Copy + Sync>(&self, io: SrcDst<'_>, f: F) {
         for_io_blocks(io, |_, part| {
             self.vectorize(
                 #[inline(always)]
-                || blocks::map(part, &f),
+                || blocks::map(part, f),
             );
         });
     }
@@ -18,14 +20,14 @@ impl Kernels {
     /// dx = f(dy, a), or dx += f(dy, a) when `write` says so and the two are apart.
     pub fn map2<F>(&self, diff: SrcDst<'_>, a: &[f32], write: Write, f: F)
     where
-        F: Fn(f32, f32) -> f32 + Sync,
+        F: Fn(f32, f32) -> f32 + Copy + Sync,
     {
         assert_eq!(diff.len(), a.len(), "operands differ in length");
         for_io_blocks(diff, |at, part| {
             let a = &a[at..at + part.len()];
             self.vectorize(
                 #[inline(always)]
-                || blocks::map2(part, a, write, &f),
+                || blocks::map2(part, a, write, f),
             );
         });
     }
@@ -33,7 +35,7 @@ impl Kernels {
     /// dx = f(dy, a, b), or dx += f(dy, a, b) when `write` says so and the two are apart.
     pub fn map3<F>(&self, diff: SrcDst<'_>, a: &[f32], b: &[f32], write: Write, f: F)
     where
-        F: Fn(f32, f32, f32) -> f32 + Sync,
+        F: Fn(f32, f32, f32) -> f32 + Copy + Sync,
     {
         assert_eq!(diff.len(), a.len(), "operands differ in length");
         assert_eq!(diff.len(), b.len(), "operands differ in length");
@@ -41,7 +43,7 @@ impl Kernels {
             let (a, b) = (&a[at..at + part.len()], &b[at..at + part.len()]);
             self.vectorize(
                 #[inline(always)]
-                || blocks::map3(part, a, b, write, &f),
+                || blocks::map3(part, a, b, write, f),
             );
         });
     }
@@ -79,7 +81,7 @@ impl Kernels {
 
     /// y = x * scale + shift
     pub fn affine(&self, io: SrcDst<'_>, scale: f32, shift: f32) {
-        self.map(io, |x| x * scale + shift);
+        self.map(io, move |x| x * scale + shift);
     }
 
     /// dst = v everywhere
@@ -90,7 +92,7 @@ impl Kernels {
 
 /// Something to be done with x -> x^exponent, once for each way of computing it.
 pub(crate) trait WithPower {
-    fn run<F: Fn(f32) -> f32 + Sync>(self, power: F);
+    fn run<F: Fn(f32) -> f32 + Copy + Sync>(self, power: F);
 }
 
 struct PowerMap<'a> {
@@ -99,7 +101,7 @@ struct PowerMap<'a> {
 }
 
 impl WithPower for PowerMap<'_> {
-    fn run<F: Fn(f32) -> f32 + Sync>(self, power: F) {
+    fn run<F: Fn(f32) -> f32 + Copy + Sync>(self, power: F) {
         self.k.map(self.io, power);
     }
 }
@@ -114,27 +116,57 @@ fn half_power(x: f32) -> f32 {
 /// networks use (LRN's is -0.75), exp(exponent * ln x) for the others.
 pub(crate) fn with_power(exponent: f32, then: impl WithPower) {
     if exponent == 0.0 {
-        then.run(|_| 1.0);
+        then.run(
+            #[inline(always)]
+            |_| 1.0,
+        );
     } else if exponent == 1.0 {
-        then.run(|x| x);
+        then.run(
+            #[inline(always)]
+            |x| x,
+        );
     } else if exponent == 2.0 {
-        then.run(|x| x * x);
+        then.run(
+            #[inline(always)]
+            |x| x * x,
+        );
     } else if exponent == 3.0 {
-        then.run(|x| x * x * x);
+        then.run(
+            #[inline(always)]
+            |x| x * x * x,
+        );
     } else if exponent == -1.0 {
-        then.run(|x| 1.0 / x);
+        then.run(
+            #[inline(always)]
+            |x| 1.0 / x,
+        );
     } else if exponent == 0.5 {
         then.run(half_power);
     } else if exponent == -0.5 {
-        then.run(|x| 1.0 / half_power(x));
+        then.run(
+            #[inline(always)]
+            |x| 1.0 / half_power(x),
+        );
     } else if exponent == 0.75 {
-        then.run(|x| half_power(x) * half_power(half_power(x)));
+        then.run(
+            #[inline(always)]
+            |x| half_power(x) * half_power(half_power(x)),
+        );
     } else if exponent == -0.75 {
-        then.run(|x| 1.0 / (half_power(x) * half_power(half_power(x))));
+        then.run(
+            #[inline(always)]
+            |x| 1.0 / (half_power(x) * half_power(half_power(x))),
+        );
     } else if exponent.is_finite() {
         let power = Power::new(exponent);
-        then.run(move |x| power.of(x));
+        then.run(
+            #[inline(always)]
+            move |x| power.of(x),
+        );
     } else {
-        then.run(move |x| x.powf(exponent));
+        then.run(
+            #[inline(always)]
+            move |x| x.powf(exponent),
+        );
     }
 }

@@ -33,7 +33,7 @@ fn worst(actual: &[f32], xs: &[f32], f: impl Fn(f64) -> f64) -> (f64, f32) {
 }
 
 fn check(limit: f64, run: impl Fn(&Kernels, SrcDst<'_>), f: impl Fn(f64) -> f64 + Copy) {
-    let xs = floats(1009);
+    let xs = floats(4001);
     for k in available() {
         let mut y = vec![0.0; xs.len()];
         run(k, SrcDst::Apart(&xs, &mut y));

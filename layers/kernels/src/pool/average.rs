@@ -1,9 +1,9 @@
 //! Average pooling.
 
 use super::max::is_global;
-use super::rows::{Row, merge};
+use super::rows::{Row, load, store};
 use super::{PoolGeometry, PoolWindow, for_each_group};
-use crate::blocks::Shared;
+use crate::blocks::{LANES, Shared, lanes};
 use crate::{Kernels, Write};
 
 impl Kernels {
@@ -77,7 +77,6 @@ impl Kernels {
 
 #[inline(always)]
 fn plane_sum(plane: &[f32]) -> f64 {
-    const LANES: usize = 16;
     let (whole, rest) = plane.as_chunks::<LANES>();
     let mut lanes = [0.0; LANES];
     for chunk in whole {
@@ -88,28 +87,44 @@ fn plane_sum(plane: &[f32]) -> f64 {
     lanes.into_iter().chain(rest.iter().map(|&x| f64::from(x))).sum()
 }
 
-/// What the windows of an axis are divided by, at least 1: over nothing the sum is 0 anyway.
+/// What the windows of an axis are divided by, at least 1 (over nothing the sum is 0 anyway), up
+/// to whole lanes.
 fn divisors(w: &PoolWindow) -> Vec<f32> {
-    (0..w.output).map(|o| w.divisor(o).max(1) as f32).collect()
+    let rest = (0..LANES).map(|_| 1.0);
+    (0..w.output).map(|o| w.divisor(o).max(1) as f32).chain(rest).collect()
 }
 
 #[inline(always)]
 fn planes_average(h: &PoolWindow, w: &PoolWindow, src: &[f32], dst: &mut [f32]) {
     let mut row = Row::new(w, 0.0);
     let widths = divisors(w);
-    let planes =
-        src.chunks_exact((h.input * w.input).max(1)).zip(dst.chunks_exact_mut(h.output * w.output));
-    for (src, dst) in planes {
-        for (oh, dst) in dst.chunks_exact_mut(w.output).enumerate() {
-            let count = row.count();
-            let inside = row.inside();
-            inside.fill(0.0);
-            merge(inside, h.span(oh).map(|ih| &src[ih * w.input..][..count]), |sum, x| sum + x);
-            row.gather(dst, |sum, x| sum + x);
-            let height = h.divisor(oh).max(1) as f32;
-            for (d, &width) in dst.iter_mut().zip(&widths) {
-                *d /= height * width;
+    for out in 0..dst.len() / w.output {
+        let (plane, oh) = (out / h.output * h.input, out % h.output);
+        let (rows, height) = (h.span(oh), h.divisor(oh).max(1) as f32);
+        for column in (0..row.count()).step_by(LANES) {
+            let mut sum = [0.0; LANES];
+            for ih in rows.clone() {
+                let x = load(src, (plane + ih) * w.input + column);
+                for l in 0..LANES {
+                    sum[l] += x[l];
+                }
             }
+            row.put(column, sum);
+        }
+        row.finish();
+        for ow in (0..w.output).step_by(LANES) {
+            let mut sum = row.element(0, ow);
+            for j in 1..w.kernel {
+                let x = row.element(j, ow);
+                for l in 0..LANES {
+                    sum[l] += x[l];
+                }
+            }
+            let width = lanes(&widths, ow);
+            for l in 0..LANES {
+                sum[l] /= height * width[l];
+            }
+            store(dst, out * w.output + ow, sum);
         }
     }
 }
@@ -123,27 +138,16 @@ fn spread_planes(h: &PoolWindow, w: &PoolWindow, diff_dst: &[f32], diff_src: &mu
     let mut row = Row::new(w, 0.0);
     let widths = divisors(w);
     let mut shares = vec![0.0; w.output];
-    let planes = diff_dst
-        .chunks_exact(h.output * w.output)
-        .zip(diff_src.chunks_exact_mut(h.input * w.input));
-    for (diff_dst, diff_src) in planes {
-        for (oh, diff_dst) in diff_dst.chunks_exact(w.output).enumerate() {
-            let height = h.divisor(oh).max(1) as f32;
-            for ((share, &dy), &width) in shares.iter_mut().zip(diff_dst).zip(&widths) {
-                *share = dy / (height * width);
-            }
-            row.fill(0.0);
-            for j in 0..w.kernel {
-                for (dx, &share) in row.element_mut(j).iter_mut().zip(&shares) {
-                    *dx += share;
-                }
-            }
-            row.join();
-            let inside = row.inside();
-            for ih in h.span(oh) {
-                for (dx, &d) in diff_src[ih * w.input..].iter_mut().zip(inside.iter()) {
-                    *dx += d;
-                }
+    for (out, diff_dst) in diff_dst.chunks_exact(w.output).enumerate() {
+        let (plane, oh) = (out / h.output * h.input, out % h.output);
+        let height = h.divisor(oh).max(1) as f32;
+        for ((share, &dy), &width) in shares.iter_mut().zip(diff_dst).zip(&widths) {
+            *share = dy / (height * width);
+        }
+        row.scatter(&shares);
+        for ih in h.span(oh) {
+            for (dx, &d) in diff_src[(plane + ih) * w.input..].iter_mut().zip(row.inside()) {
+                *dx += d;
             }
         }
     }

@@ -1,8 +1,9 @@
 //! Maximum pooling.
 
-use super::rows::{Row, merge};
+use super::rows::{Row, load, store};
 use super::{NOTHING, PoolGeometry, PoolWindow, for_each_group};
-use crate::blocks::Shared;
+use crate::blocks::{LANES, Shared};
+use crate::math::pick;
 use crate::{Kernels, Write};
 
 /// What Caffe starts a window's maximum from: nothing below it, and no NaN, is ever chosen.
@@ -96,12 +97,11 @@ pub(super) fn is_global(h: &PoolWindow, w: &PoolWindow) -> bool {
 
 #[inline(always)]
 fn larger(max: f32, x: f32) -> f32 {
-    if x > max { x } else { max }
+    pick(x > max, x, max)
 }
 
 #[inline(always)]
 fn plane_max(plane: &[f32]) -> f32 {
-    const LANES: usize = 16;
     let (whole, rest) = plane.as_chunks::<LANES>();
     let mut lanes = [LOWEST; LANES];
     for chunk in whole {
@@ -115,14 +115,29 @@ fn plane_max(plane: &[f32]) -> f32 {
 #[inline(always)]
 fn planes_max(h: &PoolWindow, w: &PoolWindow, src: &[f32], dst: &mut [f32]) {
     let mut row = Row::new(w, LOWEST);
-    let planes = src.chunks_exact(h.input * w.input).zip(dst.chunks_exact_mut(h.output * w.output));
-    for (src, dst) in planes {
-        for (oh, dst) in dst.chunks_exact_mut(w.output).enumerate() {
-            let count = row.count();
-            let inside = row.inside();
-            inside.fill(LOWEST);
-            merge(inside, h.span(oh).map(|ih| &src[ih * w.input..][..count]), larger);
-            row.gather(dst, larger);
+    for out in 0..dst.len() / w.output {
+        let (plane, oh) = (out / h.output * h.input, out % h.output);
+        let rows = h.span(oh);
+        for column in (0..row.count()).step_by(LANES) {
+            let mut max = [LOWEST; LANES];
+            for ih in rows.clone() {
+                let x = load(src, (plane + ih) * w.input + column);
+                for l in 0..LANES {
+                    max[l] = larger(max[l], x[l]);
+                }
+            }
+            row.put(column, max);
+        }
+        row.finish();
+        for ow in (0..w.output).step_by(LANES) {
+            let mut max = row.element(0, ow);
+            for j in 1..w.kernel {
+                let x = row.element(j, ow);
+                for l in 0..LANES {
+                    max[l] = larger(max[l], x[l]);
+                }
+            }
+            store(dst, out * w.output + ow, max);
         }
     }
 }
@@ -136,37 +151,38 @@ fn planes_max_with_mask(
     mask: &mut [u32],
 ) {
     let (mut values, mut places) = (Row::new(w, LOWEST), Row::new(w, NOTHING));
-    let planes = src
-        .chunks_exact(h.input * w.input)
-        .zip(dst.chunks_exact_mut(h.output * w.output))
-        .zip(mask.chunks_exact_mut(h.output * w.output));
-    for ((src, dst), mask) in planes {
-        let rows = dst.chunks_exact_mut(w.output).zip(mask.chunks_exact_mut(w.output));
-        for (oh, (dst, mask)) in rows.enumerate() {
-            let (value, place) = (values.inside(), places.inside());
-            value.fill(LOWEST);
-            place.fill(NOTHING);
-            for ih in h.span(oh) {
-                let first = (ih * w.input) as u32;
-                let row = value.iter_mut().zip(place.iter_mut()).zip(&src[ih * w.input..]);
-                for (i, ((max, place), &x)) in (first..).zip(row) {
-                    *place = if x > *max { i } else { *place };
-                    *max = larger(*max, x);
+    for out in 0..dst.len() / w.output {
+        let (plane, oh) = (out / h.output * h.input, out % h.output);
+        let rows = h.span(oh);
+        for column in (0..values.count()).step_by(LANES) {
+            let (mut max, mut place) = ([LOWEST; LANES], [NOTHING; LANES]);
+            for ih in rows.clone() {
+                let x = load(src, (plane + ih) * w.input + column);
+                let first = (ih * w.input + column) as u32;
+                for l in 0..LANES {
+                    let wins = x[l] > max[l];
+                    place[l] = pick(wins, first + l as u32, place[l]);
+                    max[l] = pick(wins, x[l], max[l]);
                 }
             }
-            values.cut();
-            places.cut();
-            dst.copy_from_slice(&values.element(0)[..dst.len()]);
-            mask.copy_from_slice(&places.element(0)[..dst.len()]);
+            values.put(column, max);
+            places.put(column, place);
+        }
+        values.finish();
+        places.finish();
+        for ow in (0..w.output).step_by(LANES) {
+            let (mut max, mut place) = (values.element(0, ow), places.element(0, ow));
             for j in 1..w.kernel {
-                let elements = values.element(j).iter().zip(places.element(j));
-                for ((max, place), (&x, &i)) in dst.iter_mut().zip(mask.iter_mut()).zip(elements) {
+                let (x, i) = (values.element(j, ow), places.element(j, ow));
+                for l in 0..LANES {
                     // Columns were merged first: of equal values the one higher up comes first.
-                    let wins = (x > *max) | ((x == *max) & (i < *place));
-                    *place = if wins { i } else { *place };
-                    *max = if wins { x } else { *max };
+                    let wins = (x[l] > max[l]) | ((x[l] == max[l]) & (i[l] < place[l]));
+                    place[l] = pick(wins, i[l], place[l]);
+                    max[l] = pick(wins, x[l], max[l]);
                 }
             }
+            store(dst, out * w.output + ow, max);
+            store(mask, out * w.output + ow, place);
         }
     }
 }

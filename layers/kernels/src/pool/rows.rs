@@ -1,35 +1,41 @@
-//! A merged row and its gathering into windows.
+//! Rows of a plane merged into one, and the gathering of the merged row into windows.
 
 use super::PoolWindow;
+use crate::blocks::{LANES, lanes};
 
 /// One row as the windows of an axis see it, padding included, and the same row by phases: phase
 /// p holds the elements p, p + stride, p + 2 * stride ..., so that element j of all windows is a
-/// run of neighbours whatever the stride.
+/// run of neighbours whatever the stride. Both end in room for reading and writing whole lanes.
 pub(super) struct Row<T> {
-    /// Padding in front, the source's elements, padding behind
     line: Vec<T>,
     phases: Vec<T>,
-    phase_len: usize,
     stride: usize,
-    kernel: usize,
+    phase_len: usize,
+    /// Where element j of window 0 lies, in `line` for stride 1, else in `phases`
+    taps: Vec<usize>,
+    padding: T,
     /// Where the source's elements begin, and how many of them any window reaches
     start: usize,
     count: usize,
+    /// Where the last window ends
+    used: usize,
 }
 
 impl<T: Copy> Row<T> {
     pub(super) fn new(w: &PoolWindow, padding: T) -> Self {
         let used = (w.output - 1) * w.stride + w.kernel;
-        let phase_len = used.div_ceil(w.stride);
+        let phase_len = used.div_ceil(w.stride) + LANES;
         let start = w.pad.min(used);
         Row {
             line: vec![padding; phase_len * w.stride],
             phases: vec![padding; if w.stride == 1 { 0 } else { phase_len * w.stride }],
-            phase_len,
             stride: w.stride,
-            kernel: w.kernel,
+            phase_len,
+            taps: (0..w.kernel).map(|j| j % w.stride * phase_len + j / w.stride).collect(),
+            padding,
             start,
             count: w.input.min(used - start),
+            used,
         }
     }
 
@@ -41,18 +47,23 @@ impl<T: Copy> Row<T> {
 
     /// The part of the row that stands for the source's first `count` elements.
     #[inline(always)]
-    pub(super) fn inside(&mut self) -> &mut [T] {
-        &mut self.line[self.start..self.start + self.count]
+    pub(super) fn inside(&self) -> &[T] {
+        &self.line[self.start..self.start + self.count]
     }
 
-    pub(super) fn fill(&mut self, value: T) {
-        self.line.fill(value);
-        self.phases.fill(value);
-    }
-
-    /// Cuts the row into its phases.
+    /// Writes source elements `at ..` of the row; those beyond `count` are forgotten.
     #[inline(always)]
-    pub(super) fn cut(&mut self) {
+    pub(super) fn put(&mut self, at: usize, values: [T; LANES]) {
+        self.line[self.start + at..][..LANES].copy_from_slice(&values);
+    }
+
+    /// To be called when all elements are put: restores the padding behind and cuts the row into
+    /// its phases.
+    #[inline(always)]
+    pub(super) fn finish(&mut self) {
+        for x in &mut self.line[self.start + self.count..self.used] {
+            *x = self.padding;
+        }
         match self.stride {
             1 => {}
             2 => {
@@ -64,8 +75,8 @@ impl<T: Copy> Row<T> {
             }
             stride => {
                 for (p, phase) in self.phases.chunks_exact_mut(self.phase_len).enumerate() {
-                    for (to, from) in phase.iter_mut().zip(self.line.iter().skip(p).step_by(stride))
-                    {
+                    let line = self.line.iter().skip(p).step_by(stride);
+                    for (to, from) in phase.iter_mut().zip(line) {
                         *to = *from;
                     }
                 }
@@ -73,9 +84,25 @@ impl<T: Copy> Row<T> {
         }
     }
 
-    /// Puts the phases together again: the inverse of `cut`.
+    /// Element `j` of the windows `at ..`.
     #[inline(always)]
-    pub(super) fn join(&mut self) {
+    pub(super) fn element(&self, j: usize, at: usize) -> [T; LANES] {
+        let row = if self.stride == 1 { &self.line } else { &self.phases };
+        lanes(row, self.taps[j] + at)
+    }
+}
+
+impl Row<f32> {
+    /// Sets every element to the sum of `shares` over the windows that hold it.
+    #[inline(always)]
+    pub(super) fn scatter(&mut self, shares: &[f32]) {
+        let row = if self.stride == 1 { &mut self.line } else { &mut self.phases };
+        row.fill(0.0);
+        for &tap in &self.taps {
+            for (dx, &share) in row[tap..].iter_mut().zip(shares) {
+                *dx += share;
+            }
+        }
         match self.stride {
             1 => {}
             2 => {
@@ -95,83 +122,31 @@ impl<T: Copy> Row<T> {
             }
         }
     }
-
-    /// Element `j` of every window, from window 0 on.
-    #[inline(always)]
-    pub(super) fn element(&self, j: usize) -> &[T] {
-        match self.stride {
-            1 => &self.line[j..],
-            stride => {
-                let phase = j % stride * self.phase_len;
-                &self.phases[phase + j / stride..phase + self.phase_len]
-            }
-        }
-    }
-
-    /// As [`Row::element`], to be written.
-    #[inline(always)]
-    pub(super) fn element_mut(&mut self, j: usize) -> &mut [T] {
-        match self.stride {
-            1 => &mut self.line[j..],
-            stride => {
-                let phase = j % stride * self.phase_len;
-                &mut self.phases[phase + j / stride..phase + self.phase_len]
-            }
-        }
-    }
-
-    /// dst = f over the elements of each window.
-    #[inline(always)]
-    pub(super) fn gather(&mut self, dst: &mut [T], f: impl Fn(T, T) -> T) {
-        self.cut();
-        let rest = match self.kernel {
-            1 => {
-                dst.copy_from_slice(&self.element(0)[..dst.len()]);
-                1
-            }
-            2 => {
-                let elements = self.element(0).iter().zip(self.element(1));
-                for (d, (&a, &b)) in dst.iter_mut().zip(elements) {
-                    *d = f(a, b);
-                }
-                2
-            }
-            _ => {
-                let elements = self.element(0).iter().zip(self.element(1)).zip(self.element(2));
-                for (d, ((&a, &b), &c)) in dst.iter_mut().zip(elements) {
-                    *d = f(f(a, b), c);
-                }
-                3
-            }
-        };
-        for j in rest..self.kernel {
-            for (d, &e) in dst.iter_mut().zip(self.element(j)) {
-                *d = f(*d, e);
-            }
-        }
-    }
 }
 
-/// row = f(row, source row) for each source row in turn, two of them at a time.
+/// The lanes of `src` from `at` on, followed by zeros where it ends.
 #[inline(always)]
-pub(super) fn merge<'a>(
-    row: &mut [f32],
-    sources: impl Iterator<Item = &'a [f32]>,
-    f: impl Fn(f32, f32) -> f32,
-) {
-    let mut sources = sources;
-    while let Some(first) = sources.next() {
-        match sources.next() {
-            Some(second) => {
-                for ((r, &a), &b) in row.iter_mut().zip(first).zip(second) {
-                    *r = f(f(*r, a), b);
-                }
-            }
-            None => {
-                for (r, &a) in row.iter_mut().zip(first) {
-                    *r = f(*r, a);
-                }
-            }
+pub(super) fn load(src: &[f32], at: usize) -> [f32; LANES] {
+    if at + LANES <= src.len() {
+        return lanes(src, at);
+    }
+    let mut lanes = [0.0; LANES];
+    for (to, from) in lanes.iter_mut().zip(&src[at..]) {
+        *to = *from;
+    }
+    lanes
+}
+
+/// Writes `values` at `at ..` of `dst`, as far as it reaches. Rows are written in order, so that
+/// what goes beyond a row's end is overwritten by the next.
+#[inline(always)]
+pub(super) fn store<T: Copy>(dst: &mut [T], at: usize, values: [T; LANES]) {
+    let end = dst.len();
+    if at + LANES <= end {
+        dst[at..at + LANES].copy_from_slice(&values);
+    } else {
+        for (to, from) in dst[at..].iter_mut().zip(values) {
+            *to = from;
         }
     }
 }
