@@ -5,18 +5,26 @@
 //! threads never changes a bit of a result. Each stands beside a naive twin in [`reference`](crate::reference).
 
 mod blocks;
+mod conv;
 mod eltwise;
+mod gemm;
+mod geometry;
+mod lanes;
 mod lrn;
 pub mod math;
 mod norm;
 mod pool;
 mod reduce;
 pub mod reference;
+mod shared;
 mod softmax;
 mod table;
 mod update;
 mod vmath;
 
+pub use conv::PackedConv;
+pub use gemm::{PackedA, Trans};
+pub use geometry::{ConvGeometry, Window};
 pub use pool::{PoolGeometry, PoolWindow, Round};
 pub use table::{Kernels, available, kernels, select};
 

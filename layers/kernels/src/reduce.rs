@@ -2,11 +2,14 @@
 //! order: the number of threads decides who computes a block, never what is computed.
 
 use crate::Kernels;
-use crate::blocks::{Channels, LANES, PLANE, worth_sharing};
+use crate::blocks::{Channels, PLANE, worth_sharing};
 use rayon::prelude::*;
 
 /// Elements summed by one task.
 const CHUNK: usize = 1 << 15;
+/// Running sums kept side by side, so that a row is no chain of additions: enough of them for the
+/// compiler to see a loop, and the same on every instruction set, hence the same bits.
+const SUMS: usize = 64;
 /// Columns one task sums when channels are neighbours.
 const COLUMNS: usize = 256;
 
@@ -113,13 +116,13 @@ impl Kernels {
             self.vectorize(
                 #[inline(always)]
                 || {
-                    let mut lanes = [[0.0; LANES]; N];
+                    let mut sums = [[0.0; SUMS]; N];
                     for o in o..(o + outer_block).min(outer) {
                         let at = (o * c + ch) * inner + i;
                         let row = (&a[at..at + len], &b[at..at + len]);
-                        add_row(row.0, row.1, centers[ch], &f, &mut lanes);
+                        add_row(row.0, row.1, centers[ch], &f, &mut sums);
                     }
-                    lanes.map(|lanes| lanes.iter().sum::<f64>())
+                    sums.map(total)
                 },
             )
         };
@@ -182,31 +185,36 @@ impl Kernels {
     }
 }
 
-/// Adds f over one row to the lanes.
+/// Adds f over one row to the running sums.
 #[inline(always)]
 fn add_row<const N: usize>(
     a: &[f32],
     b: &[f32],
     center: f64,
     f: &impl Fn(f32, f32, f64) -> [f64; N],
-    lanes: &mut [[f64; LANES]; N],
+    sums: &mut [[f64; SUMS]; N],
 ) {
-    let (a_whole, a_rest) = a.as_chunks::<LANES>();
-    let (b_whole, b_rest) = b.as_chunks::<LANES>();
-    for (a, b) in a_whole.iter().zip(b_whole) {
-        for l in 0..LANES {
-            let terms = f(a[l], b[l], center);
+    for (a, b) in a.chunks(SUMS).zip(b.chunks(SUMS)) {
+        let count = a.len().min(SUMS);
+        for (i, (&a, &b)) in a[..count].iter().zip(&b[..count]).enumerate() {
+            let terms = f(a, b, center);
             for n in 0..N {
-                lanes[n][l] += terms[n];
+                sums[n][i] += terms[n];
             }
         }
     }
-    for (l, (&a, &b)) in a_rest.iter().zip(b_rest).enumerate() {
-        let terms = f(a, b, center);
-        for n in 0..N {
-            lanes[n][l] += terms[n];
+}
+
+/// The sum of the running sums.
+#[inline(always)]
+fn total(sums: [f64; SUMS]) -> f64 {
+    let mut folded = [0.0; 8];
+    for eight in sums.as_chunks::<8>().0 {
+        for (folded, sum) in folded.iter_mut().zip(eight) {
+            *folded += sum;
         }
     }
+    folded.iter().sum()
 }
 
 /// task(0), task(1), ... in order, shared between threads when `work` elements are worth it.

@@ -1,7 +1,9 @@
 //! The truth: each operation as its formula reads, one element after the other, for f32 and f64.
 //! Every fast kernel is tested against its twin here.
 
+pub mod conv;
 pub mod eltwise;
+pub mod gemm;
 pub mod lrn;
 pub mod norm;
 pub mod pool;
