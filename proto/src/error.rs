@@ -1,6 +1,7 @@
 //! Errors with an address, and how they are shown.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 
 use crate::span::Located;
@@ -126,28 +127,50 @@ pub enum ErrorKind {
     },
 }
 
-/// One error: what, where, and what may help.
+/// One error: what, where, and what may help. One pointer wide, since it travels in results.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Error {
+pub struct Error(Box<ErrorParts>);
+
+/// The parts of an [`Error`], which dereferences to them.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ErrorParts {
     /// What is wrong.
     pub kind: ErrorKind,
     /// Where, when it comes from a text file.
     pub place: Option<Located>,
-    /// Printed behind the source line.
-    pub label: Option<String>,
     /// Lines that help, e.g. `` similar: `bottom` ``.
     pub notes: Vec<String>,
+}
+
+impl Deref for Error {
+    type Target = ErrorParts;
+    fn deref(&self) -> &ErrorParts {
+        &self.0
+    }
+}
+
+impl DerefMut for Error {
+    fn deref_mut(&mut self) -> &mut ErrorParts {
+        &mut self.0
+    }
 }
 
 impl Error {
     /// An error without place.
     pub fn new(kind: ErrorKind) -> Error {
-        Error { kind, place: None, label: None, notes: Vec::new() }
+        Error(Box::new(ErrorParts { kind, place: None, notes: Vec::new() }))
     }
 
     /// An error at a place.
     pub fn at(kind: ErrorKind, place: Located) -> Error {
-        Error { kind, place: Some(place), label: None, notes: Vec::new() }
+        Error::new(kind).with_place(Some(place))
+    }
+
+    /// The same at this place.
+    pub fn with_place(mut self, place: Option<Located>) -> Error {
+        self.place = place;
+        self
     }
 
     /// The field `field` has a bad value.
@@ -180,7 +203,7 @@ impl Error {
             severity: Severity::Error,
             message: self.kind.to_string(),
             place: self.place.clone(),
-            label: self.label.clone(),
+            label: None,
             notes: self.notes.clone(),
         }
     }
@@ -195,11 +218,7 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.kind)
-    }
-}
+impl std::error::Error for Error {}
 
 /// All errors of one file, in the order of the file; never empty.
 #[derive(Debug, Clone, PartialEq)]

@@ -24,6 +24,6 @@ pub mod upgrade;
 pub mod wire;
 
 pub use def::{LayerDef, NetDef, Origin, Place, SolverDef};
-pub use error::{Diagnostic, Error, ErrorKind, Errors, Severity};
+pub use error::{Diagnostic, Error, ErrorKind, ErrorParts, Errors, Severity};
 pub use span::{Located, Position, Source, Span};
 pub use text::{Block, Extension};

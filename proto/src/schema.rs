@@ -271,8 +271,8 @@ fn distance(a: &str, b: &str) -> usize {
         (a.chars().take(64).collect(), b.chars().take(64).collect());
     let width = b.len() + 1;
     let mut d = vec![0usize; (a.len() + 1) * width];
-    for j in 0..width {
-        d[j] = j;
+    for (j, cell) in d[..width].iter_mut().enumerate() {
+        *cell = j;
     }
     for i in 1..=a.len() {
         d[i * width] = i;

@@ -231,7 +231,7 @@ impl<'a> Encoder<'a> {
         } else {
             Error::new(ErrorKind::UnknownField { message: String::new(), field: String::new() })
         };
-        self.errors.push(Error { place: Some(self.document.located(field.name_span)), ..error });
+        self.errors.push(error.with_place(Some(self.document.located(field.name_span))));
     }
 }
 

@@ -64,7 +64,7 @@ impl Extension {
     pub(crate) fn unknown_error(&self, message: &str) -> Error {
         let end = self.span.start + self.name.len() as u32;
         let place = Located { span: Span { end, ..self.span }, ..self.place() };
-        Error { place: Some(place), ..unknown_field_error(message, &self.name) }
+        unknown_field_error(message, &self.name).with_place(Some(place))
     }
 }
 

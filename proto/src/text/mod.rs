@@ -61,8 +61,7 @@ pub struct UnknownField {
 impl UnknownField {
     /// The error when nobody claims it.
     pub fn error(&self) -> Error {
-        let error = decode::unknown_field_error(&self.message, &self.name);
-        Error { place: Some(self.place.clone()), ..error }
+        decode::unknown_field_error(&self.message, &self.name).with_place(Some(self.place.clone()))
     }
 }
 

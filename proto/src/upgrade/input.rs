@@ -46,5 +46,5 @@ pub(super) fn apply(net: &mut NetDef) -> Result<String, Error> {
 }
 
 fn wrong(net: &NetDef, field: &str, why: String) -> Error {
-    Error { place: net.place.span_of(Some(field)), ..Error::value(field, why) }
+    Error::value(field, why).with_place(net.place.span_of(Some(field)))
 }

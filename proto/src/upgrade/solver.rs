@@ -13,7 +13,7 @@ pub(super) fn apply(solver: &mut SolverDef) -> Result<String, Error> {
     let number = solver.param.solver_type.unwrap_or_default();
     if solver.param.r#type.is_some() {
         let what = "both `solver_type` and `type` are given; `type` alone is enough";
-        return Err(Error { place, ..Error::new(ErrorKind::Conflict(what.into())) });
+        return Err(Error::new(ErrorKind::Conflict(what.into())).with_place(place));
     }
     let name = match SolverType::try_from(number) {
         Ok(SolverType::Sgd) => "SGD",
@@ -25,7 +25,7 @@ pub(super) fn apply(solver: &mut SolverDef) -> Result<String, Error> {
         Ok(SolverType::Sag) => "SAG",
         Err(_) => {
             let error = Error::value("solver_type", format!("has no value {number}"));
-            return Err(Error { place, ..error });
+            return Err(error.with_place(place));
         }
     };
     solver.param.solver_type = None;

@@ -21,7 +21,7 @@ pub(super) fn apply(net: &mut NetDef, index: &mut Vec<usize>) -> Result<String, 
     for (layer, &i) in old.into_iter().zip(index.iter()) {
         let path = format!("layers[{i}]");
         let (layer, dropped) =
-            convert(layer).map_err(|e| Error { place: net.place.span_of(Some(&path)), ..e })?;
+            convert(layer).map_err(|e| e.with_place(net.place.span_of(Some(&path))))?;
         if !dropped.is_empty() {
             let what = format!(
                 "layer `{}`: {} mean nothing for its type and are dropped",
@@ -59,7 +59,7 @@ fn fold_padding(net: &mut NetDef, index: &mut Vec<usize>) -> Result<(), Error> {
                 let what =
                     "a padding layer goes in front of one convolution or pooling with one bottom";
                 let place = net.place.span_of(Some(&format!("layers[{}]", index[i])));
-                return Err(Error { place, ..Error::new(ErrorKind::Conflict(what.into())) });
+                return Err(Error::new(ErrorKind::Conflict(what.into())).with_place(place));
             }
             if let (Some(v), Some(p)) = (&mut new.layer, v0(maker)) {
                 v.pad = Some(p.pad());

@@ -15,7 +15,7 @@ pub(super) fn apply(net: &mut NetDef, index: &[usize]) -> Result<String, Error> 
     if !net.layers.is_empty() {
         let what = "the net mixes `layers` (old form) and `layer` (today's)";
         let place = net.place.span_of(Some("layers[0]"));
-        return Err(Error { place, ..Error::new(ErrorKind::Conflict(what.into())) });
+        return Err(Error::new(ErrorKind::Conflict(what.into())).with_place(place));
     }
     let old = std::mem::take(&mut net.param.layers);
     let count = old.len();

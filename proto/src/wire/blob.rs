@@ -161,7 +161,7 @@ impl Numbers {
     /// A packed field: all of its bytes.
     fn packed(&mut self, at: Cursor<'_>, size: usize) -> Result<(), Error> {
         let length = at.rest().len();
-        if length % size != 0 {
+        if !length.is_multiple_of(size) {
             return at.fail(format!("{length} bytes are no whole number of {size}-byte values"));
         }
         if length > 0 {
