@@ -2,8 +2,8 @@
 
 use cortado_proto::caffe::loss_parameter::NormalizationMode;
 use cortado_proto::caffe::{
-    ConvolutionParameter, FillerParameter, LayerParameter, LossParameter, NetParameter,
-    PoolingParameter, SolverParameter,
+    ConcatParameter, ConvolutionParameter, FillerParameter, LayerParameter, LossParameter,
+    NetParameter, PoolingParameter, SliceParameter, SolverParameter,
 };
 use cortado_proto::{LayerDef, NetDef, Origin, Place, SolverDef, Source, defaults, text};
 
@@ -198,4 +198,20 @@ fn loss_normalisation_precedence() {
 fn a_filler_without_type_is_zero_an_absent_one_is_not() {
     assert_eq!(defaults::filler_or(None, 1.0).value(), 1.0);
     assert_eq!(defaults::filler_or(Some(&FillerParameter::default()), 1.0).value(), 0.0);
+}
+
+#[test]
+fn old_and_new_axes_of_concat_and_slice_exclude_each_other() {
+    let concat = |text: &str| {
+        let p = text::parse::<ConcatParameter>(&Source::new("p", text)).unwrap().message;
+        defaults::concat_axis(&p).map_err(|e| e.to_string())
+    };
+    assert_eq!(concat(""), Ok(1));
+    assert_eq!(concat("concat_dim: 0"), Ok(0));
+    assert_eq!(concat("axis: -1"), Ok(-1));
+    let both = "`concat_param.concat_dim` and `axis` exclude each other";
+    assert_eq!(concat("axis: 1 concat_dim: 1"), Err(both.into()));
+    assert!(concat("concat_dim: 4294967295").is_err());
+    let slice = SliceParameter { slice_dim: Some(2), ..SliceParameter::default() };
+    assert_eq!(defaults::slice_axis(&slice), Ok(2));
 }

@@ -1,6 +1,8 @@
 //! Text files with the verdict of Google's parser: accepted ones with the message's bytes, refused
 //! ones with its complaint.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 
 use cortado_proto::caffe::{NetParameter, SolverParameter};
@@ -9,18 +11,6 @@ use prost::{Message, Name};
 
 /// Refused by Google's parser, taken by ours: editors write byte order marks.
 const TAKEN: [&str; 1] = ["bom"];
-
-fn folders() -> Vec<PathBuf> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut found = vec![here.join("../tests/golden/text")];
-    let shared = std::env::var("CORTADO_SHARED").map_or(here.join("../../shared"), PathBuf::from);
-    if shared.join("golden/text").is_dir() {
-        found.push(shared.join("golden/text"));
-    } else {
-        eprintln!("skipped: no golden/text under {}", shared.display());
-    }
-    found
-}
 
 fn files(folder: &Path, end: &str) -> Vec<(String, PathBuf)> {
     let mut found = Vec::new();
@@ -51,7 +41,7 @@ fn parse_case(name: &str, path: &Path) -> Result<Vec<u8>, String> {
 
 #[test]
 fn accepted_files_give_the_golden_message() {
-    for folder in folders() {
+    for folder in common::golden("text") {
         let cases = files(&folder, ".binaryproto");
         assert!(cases.len() >= 40, "{} holds {} cases", folder.display(), cases.len());
         for (name, binary) in cases {
@@ -74,7 +64,7 @@ fn accepted_files_give_the_golden_message() {
 
 #[test]
 fn refused_files_are_refused_with_a_place() {
-    for folder in folders() {
+    for folder in common::golden("text") {
         let cases = files(&folder, ".reject.prototxt");
         assert!(cases.len() >= 36);
         for (name, path) in cases {

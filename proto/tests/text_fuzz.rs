@@ -143,6 +143,15 @@ fn files_full_of_mistakes_stop_at_a_hundred() {
 }
 
 #[test]
+fn a_net_of_too_many_layers_is_refused() {
+    let source = Source::new("many", "layer{}\n".repeat(10_003));
+    let errors = text::parse::<NetParameter>(&source).map(|_| ()).unwrap_err();
+    let want = "many:10001:6: number of `layer` blocks is 10001, over the limit of 10000";
+    assert_eq!(errors.first().to_string(), want);
+    assert!(text::parse::<NetParameter>(&Source::new("less", "layer{}".repeat(10_000))).is_ok());
+}
+
+#[test]
 fn long_lists_are_read() {
     let values: Vec<String> = (0..300_000).map(|i| format!("{}.25", i % 1000)).collect();
     let text = format!("layer {{ blobs {{ data: [{}] }} }}", values.join(","));

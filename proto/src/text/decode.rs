@@ -13,6 +13,9 @@ use crate::span::Span;
 /// Blocks a layer type from outside may bring along: only directly inside these.
 const OPEN_MESSAGES: [&str; 2] = ["LayerParameter", "V1LayerParameter"];
 
+/// A layer takes a few letters in a file and kilobytes in memory.
+const MAX_LAYERS: u32 = 10_000;
+
 pub(crate) struct Encoded {
     pub bytes: Vec<u8>,
     pub errors: Vec<Error>,
@@ -127,6 +130,13 @@ impl<'a> Encoder<'a> {
             *seen += 1;
             match (value, f.kind) {
                 (Value::Message(block), Kind::Message(message)) => {
+                    let name = self.schema.messages[message].name.as_str();
+                    if index >= MAX_LAYERS && OPEN_MESSAGES.contains(&name) {
+                        let what = format!("number of `{}` blocks", f.name);
+                        let (value, limit) = (u64::from(index) + 1, MAX_LAYERS.into());
+                        self.error(ErrorKind::Limit { what, value, limit }, block.span);
+                        return;
+                    }
                     let index = (f.count == Count::Repeated).then_some(index);
                     let mut inner = Vec::new();
                     let frame = Frame { message, block: &field.name, index, open: block.span };

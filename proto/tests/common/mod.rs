@@ -15,6 +15,13 @@ pub fn shared(part: &str) -> Option<PathBuf> {
     Some(found)
 }
 
+/// A golden folder: the copy beside the tests, and the shared one where it is there.
+pub fn golden(part: &str) -> Vec<PathBuf> {
+    let mut found = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(part)];
+    found.extend(shared(&format!("golden/{part}")));
+    found
+}
+
 /// All files below `folder` with this ending, sorted.
 pub fn files(folder: &Path, end: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
