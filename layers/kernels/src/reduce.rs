@@ -194,12 +194,22 @@ fn add_row<const N: usize>(
     f: &impl Fn(f32, f32, f64) -> [f64; N],
     sums: &mut [[f64; SUMS]; N],
 ) {
-    for (a, b) in a.chunks(SUMS).zip(b.chunks(SUMS)) {
-        let count = a.len().min(SUMS);
-        for (i, (&a, &b)) in a[..count].iter().zip(&b[..count]).enumerate() {
-            let terms = f(a, b, center);
+    // Four terms for each access to a running sum.
+    let (a_whole, a_rest) = a.as_chunks::<{ 4 * SUMS }>();
+    let (b_whole, b_rest) = b.as_chunks::<{ 4 * SUMS }>();
+    for (a, b) in a_whole.iter().zip(b_whole) {
+        for i in 0..SUMS {
+            let term = |quarter: usize| f(a[i + quarter * SUMS], b[i + quarter * SUMS], center);
+            let terms = [term(0), term(1), term(2), term(3)];
             for n in 0..N {
-                sums[n][i] += terms[n];
+                sums[n][i] += (terms[0][n] + terms[1][n]) + (terms[2][n] + terms[3][n]);
+            }
+        }
+    }
+    for (a, b) in a_rest.chunks(SUMS).zip(b_rest.chunks(SUMS)) {
+        for (n, sums) in sums.iter_mut().enumerate() {
+            for ((sum, &a), &b) in sums.iter_mut().zip(a).zip(b) {
+                *sum += f(a, b, center)[n];
             }
         }
     }
