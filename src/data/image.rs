@@ -4,7 +4,7 @@
 use std::io::Cursor;
 
 #[cfg(feature = "images")]
-use image::{DynamicImage, ImageDecoder, ImageReader};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
 /// A picture of bytes, channel by channel (C, H, W), colours in the order blue, green, red.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +29,8 @@ pub enum Color {
 
 /// Decodes JPEG or PNG.
 ///
-/// PNG comes out as OpenCV's imdecode gives it. JPEG with subsampled colours comes out within 4 of
-/// it (libjpeg-turbo interpolates colours in another way).
+/// PNG and gray JPEG come out as OpenCV's imdecode gives them. Photographs as JPEG in colour come out
+/// within 4 of it: libjpeg-turbo rounds and interpolates colours in another way.
 ///
 /// # Errors
 /// The bytes are no picture, are damaged, or hold more than 8 bits per channel (with
@@ -45,6 +45,7 @@ pub fn decode(bytes: &[u8], color: Color) -> Result<Picture, String> {
     };
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
     let reader = reader.map_err(|e| format!("it can't be read: {e}"))?;
+    let format = reader.format();
     let mut decoder = reader.into_decoder().map_err(failed)?;
     let orientation = decoder.orientation().map_err(failed)?;
     let mut picture = DynamicImage::from_decoder(decoder).map_err(failed)?;
@@ -69,7 +70,8 @@ pub fn decode(bytes: &[u8], color: Color) -> Result<Picture, String> {
         (Color::Bgr, _) => planes(3, &picture.to_rgb8(), 3, &[2, 1, 0]),
         (Color::Gray, DynamicImage::ImageLuma8(gray)) => planes(1, gray, 1, &[0]),
         (Color::Gray, _) => {
-            let gray: Vec<u8> = picture.to_rgb8().chunks_exact(3).map(luma).collect();
+            let luma = if format == Some(ImageFormat::Png) { luma_of_libpng } else { luma };
+            let gray = picture.to_rgb8().chunks_exact(3).map(luma).collect();
             Picture { shape: [1, h, w], data: gray }
         }
     })
@@ -86,6 +88,13 @@ pub fn decode(_bytes: &[u8], _color: Color) -> Result<Picture, String> {
 fn luma(rgb: &[u8]) -> u8 {
     let [r, g, b] = [rgb[0], rgb[1], rgb[2]].map(u32::from);
     ((4899 * r + 9617 * g + 1868 * b + (1 << 13)) >> 14) as u8
+}
+
+/// The same in 15 bits, rounded down: libpng turns colours to gray by itself.
+#[cfg(feature = "images")]
+fn luma_of_libpng(rgb: &[u8]) -> u8 {
+    let [r, g, b] = [rgb[0], rgb[1], rgb[2]].map(u32::from);
+    ((9797 * r + 19234 * g + 3737 * b) >> 15) as u8
 }
 
 /// Bits of a weight in [`resize`].
