@@ -159,8 +159,8 @@ impl Feed {
             return Ok(Feed::Now(reader, recipe, Batch::default()));
         }
         let no_thread = |e: std::io::Error| LayerError::layer(format!("can't start a thread: {e}"));
-        // One batch is in the hands of the net, one waits in the reader's.
-        let (queue, batches) = bounded(depth);
+        // The reader holds one more that it can't hand on yet.
+        let (queue, batches) = bounded(depth - 1);
         let (jobs, work) = unbounded::<Job>();
         let (spare, old) = unbounded::<Batch>();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -187,7 +187,7 @@ impl Feed {
     ///
     /// # Errors
     /// It could not be made; the feed stays at this error.
-    pub fn next(&mut self) -> Result<Batch, LayerError> {
+    pub fn take(&mut self) -> Result<Batch, LayerError> {
         match self {
             Feed::Now(reader, recipe, old) => {
                 let before = reader.position;
@@ -198,7 +198,7 @@ impl Feed {
                 }
                 made
             }
-            Feed::Ahead(ahead) => ahead.next(),
+            Feed::Ahead(ahead) => ahead.take(),
         }
     }
 
@@ -244,7 +244,7 @@ fn read_ahead(mut reader: Reader, queue: &Sender<Receiver<Made>>, jobs: &Sender<
 }
 
 impl Ahead {
-    fn next(&mut self) -> Made {
+    fn take(&mut self) -> Made {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }

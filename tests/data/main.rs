@@ -3,7 +3,7 @@
 mod files;
 mod golden;
 mod idx;
-#[cfg(feature = "lmdb")]
+#[cfg(all(feature = "lmdb", feature = "images"))]
 mod lmdb;
 mod order;
 #[cfg(feature = "images")]

@@ -64,7 +64,7 @@ fn feed(bad: u64, then: Then, depth: usize, alive: &Arc<AtomicUsize>) -> Feed {
 }
 
 fn take(feed: &mut Feed) -> Result<Vec<f32>, LayerError> {
-    let batch: Batch = feed.next()?;
+    let batch: Batch = feed.take()?;
     let data = batch.data.clone();
     feed.recycle(batch);
     Ok(data)

@@ -160,10 +160,10 @@ fn read(path: &Path, axes: usize) -> Result<(Vec<usize>, Vec<u8>), String> {
     let cut_off = |found: u64| {
         format!("`{shown}` is cut off: {shape} {wanted} take {size} bytes, it holds {found}")
     };
-    if let Some(found) = length.map(|length| length.saturating_sub(header_size as u64)) {
-        if found < size as u64 {
-            return Err(cut_off(found));
-        }
+    if let Some(found) = length.map(|length| length.saturating_sub(header_size as u64))
+        && found < size as u64
+    {
+        return Err(cut_off(found));
     }
     let mut bytes = Vec::new();
     // One byte more, to notice a file that is longer than it says.

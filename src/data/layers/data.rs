@@ -141,7 +141,7 @@ impl DataLayer {
             opened.feed = Some(Feed::start(reader, opened.recipe.clone(), depth)?);
         }
         if let Some(feed) = &mut opened.feed {
-            let batch = feed.next()?;
+            let batch = feed.take()?;
             opened.shape = batch.shape;
             opened.ready = Some(batch);
         }
@@ -201,6 +201,9 @@ impl Layer for DataLayer {
         let opened = self.ready()?;
         if let (Some(batch), Some(feed)) = (opened.ready.take(), &mut opened.feed) {
             for (top, values) in cx.tops.iter_mut().zip([&batch.data, &batch.labels]) {
+                if top.data.len() != values.len() {
+                    return Err(LayerError::layer("the tops were not measured before this pass"));
+                }
                 top.data.copy_from_slice(values);
             }
             feed.recycle(batch);

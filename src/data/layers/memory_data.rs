@@ -37,7 +37,7 @@ is written, as in the original's `Reset` (its `AddDatumVector` does).",
 };
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
-    let param = def.memory_data_param.clone().unwrap_or_default();
+    let param = def.memory_data_param.unwrap_or_default();
     let axes = [
         ("batch_size", param.batch_size()),
         ("channels", param.channels()),
