@@ -54,3 +54,15 @@ impl LayerError {
         self
     }
 }
+
+impl From<cortado_proto::Error> for LayerError {
+    fn from(error: cortado_proto::Error) -> LayerError {
+        match &error.kind {
+            cortado_proto::ErrorKind::Value { field, why } => {
+                let name = field.rsplit('.').next().unwrap_or(field).to_owned();
+                LayerError::field(field.clone(), format!("`{name}` {why}"))
+            }
+            kind => LayerError::layer(kind.to_string()),
+        }
+    }
+}

@@ -3,11 +3,46 @@
 use std::collections::BTreeMap;
 
 use crate::LayerKind;
-use crate::{common, loss, neuron, norm, recurrent, vision};
+use crate::{common, loss, neuron, norm, vision};
 
 /// Every type of this crate, sorted by type string.
 pub static BUILTIN: &[&LayerKind] = &[
-    // one line per type
+    &neuron::absval::KIND,
+    &loss::accuracy::KIND,
+    &neuron::bnll::KIND,
+    &norm::batch_norm::KIND,
+    &norm::bias::KIND,
+    &neuron::clip::KIND,
+    &common::concat::KIND,
+    &vision::convolution::KIND,
+    &vision::deconvolution::KIND,
+    &neuron::dropout::KIND,
+    &neuron::elu::KIND,
+    &common::eltwise::KIND,
+    &loss::euclidean_loss::KIND,
+    &neuron::exp::KIND,
+    &common::flatten::KIND,
+    &vision::inner_product::KIND,
+    &common::input::KIND,
+    &vision::lrn::KIND,
+    &neuron::log::KIND,
+    &norm::mvn::KIND,
+    &neuron::prelu::KIND,
+    &common::parameter::KIND,
+    &vision::pooling::KIND,
+    &neuron::power::KIND,
+    &neuron::relu::KIND,
+    &common::reshape::KIND,
+    &norm::scale::KIND,
+    &neuron::sigmoid::KIND,
+    &common::silence::KIND,
+    &common::slice::KIND,
+    &common::softmax::KIND,
+    &loss::softmax_loss::KIND,
+    &common::split::KIND,
+    &neuron::swish::KIND,
+    &neuron::tanh::KIND,
+    &neuron::threshold::KIND,
 ];
 
 /// The layer types a net may use: a value, to which programs add their own.

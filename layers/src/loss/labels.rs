@@ -1,0 +1,41 @@
+//! Labels are numbers of a blob: they may be anything until they are checked.
+
+use crate::LayerError;
+
+/// The label at an item as a class below `classes`; `None` when it is the ignored one.
+pub(super) fn class(
+    labels: &[f32],
+    item: usize,
+    classes: usize,
+    ignore: Option<i32>,
+) -> Result<Option<usize>, LayerError> {
+    let label = labels[item];
+    if ignore.is_some_and(|ignore| label as i32 == ignore && !label.is_nan()) {
+        return Ok(None);
+    }
+    if label >= 0.0 && (label as usize) < classes {
+        return Ok(Some(label as usize));
+    }
+    let why = format!(
+        "label {label} at item {item} is out of range: with {classes} classes labels are 0 to {}",
+        classes.saturating_sub(1)
+    );
+    Err(LayerError::bottom(1, why))
+}
+
+/// One label per item: as many as the scores have positions.
+pub(super) fn check_count(
+    labels: &crate::Shape,
+    scores: &crate::Shape,
+    axis: usize,
+) -> Result<(), LayerError> {
+    let wanted = scores.count_to(axis) * scores.count_from(axis + 1);
+    if labels.count() == wanted {
+        return Ok(());
+    }
+    let why = format!(
+        "the labels, {labels}, must have one element per item of the scores, {scores}: {wanted}"
+    );
+    Err(LayerError::bottom(1, why)
+        .help("with axis 1, scores N x C x H x W go with labels N x H x W (or N x 1 x H x W)"))
+}

@@ -1,0 +1,24 @@
+//! What a loss is divided by.
+
+use cortado_proto::caffe::LossParameter;
+use cortado_proto::caffe::loss_parameter::NormalizationMode;
+use cortado_proto::defaults::loss_normalization;
+
+/// The divisor of a loss over `outer` items of `inner` positions, `valid` of them not ignored; never
+/// below 1 (but for R-FCN's PRE_FIXED, which says it itself). `absent` is the type's own mode.
+pub(super) fn divisor(
+    param: &LossParameter,
+    absent: NormalizationMode,
+    outer: usize,
+    inner: usize,
+    valid: usize,
+) -> f32 {
+    let divisor = match loss_normalization(param, absent) {
+        NormalizationMode::PreFixed => return param.pre_fixed_normalizer(),
+        NormalizationMode::Full => outer * inner,
+        NormalizationMode::Valid => valid,
+        NormalizationMode::BatchSize => outer,
+        NormalizationMode::None => 1,
+    };
+    divisor.max(1) as f32
+}

@@ -1,0 +1,114 @@
+//! SoftmaxWithLoss: the cross-entropy of labels and the softmax of scores.
+
+use cortado_kernels::{SrcDst, Write};
+use cortado_proto::caffe::LossParameter;
+use cortado_proto::caffe::loss_parameter::NormalizationMode;
+
+use super::labels::{check_count, class};
+use super::normalize::divisor;
+use crate::{
+    Arity, Backward, Forward, GradBottoms, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs,
+    Reshape, Shape,
+};
+
+/// The layer type.
+pub static KIND: LayerKind = LayerKind::new("SoftmaxWithLoss", build, &DOC)
+    .bottoms(Arity::exactly(2))
+    .tops(Arity::between(1, 2))
+    .needs(needs)
+    .grads(GradBottoms::Only(&[0]))
+    .loss();
+
+static DOC: LayerDoc = LayerDoc {
+    params: &["loss_param", "softmax_param"],
+    bottoms: &["scores: N x C x …, the classes along `softmax_param.axis`", "labels: N x …, whole numbers below C"],
+    tops: &["loss: scalar", "prob (optional): the softmax"],
+    forward: "loss = −Σ ln(max(prob[label], FLT_MIN)) / normaliser",
+    backward: "dscores = weight · (prob − [class = label]) / normaliser; 0 where ignored",
+    notes: "The normaliser: VALID (default) the number of labels not ignored, FULL all, BATCH_SIZE N, \
+            NONE 1; at least 1. `normalize` is the old spelling (true VALID, false BATCH_SIZE), looked at \
+            only without `normalization`. A loss of 87.3365 is −ln(FLT_MIN): the probability of the right \
+            class has become 0, the net has diverged. A label out of range is an error (release builds of \
+            the original read beyond the blob).",
+    example: r#"layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc8" bottom: "label" top: "loss" }"#,
+    source: "Caffe's softmax_loss_layer.cpp",
+    ..LayerDoc::new("Cross-entropy of labels and scores.")
+};
+
+fn needs(_: &LayerDef) -> Needs {
+    Needs::BOTTOM
+}
+
+fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
+    let axis = def.softmax_param.as_ref().map_or(1, |p| p.axis());
+    let param = def.loss_param.clone().unwrap_or_default();
+    Ok(Box::new(SoftmaxLossLayer { axis, param, dims: (0, 0, 0), divisor: 1.0 }))
+}
+
+struct SoftmaxLossLayer {
+    axis: i32,
+    param: LossParameter,
+    /// The scores as (outer, classes, inner).
+    dims: (usize, usize, usize),
+    /// Of the last forward.
+    divisor: f32,
+}
+
+impl Layer for SoftmaxLossLayer {
+    fn reshape(&mut self, cx: &mut Reshape<'_>) -> Result<(), LayerError> {
+        let scores = cx.bottoms[0].clone();
+        let axis = scores.axis(self.axis, "softmax_param.axis")?;
+        check_count(&cx.bottoms[1], &scores, axis)?;
+        self.dims = scores.around(axis);
+        cx.save(scores.clone());
+        cx.top(0, Shape::scalar());
+        if cx.tops.len() > 1 {
+            cx.top(1, scores);
+        }
+        Ok(())
+    }
+
+    fn forward(&mut self, cx: &mut Forward<'_>) -> Result<(), LayerError> {
+        let (outer, c, inner) = self.dims;
+        let (scores, labels) = (cx.bottom(0).data, cx.bottom(1).data);
+        let prob = cx.saved[0].data_mut();
+        cx.k.softmax_forward(outer, c, inner, SrcDst::Apart(scores, prob));
+        let (mut loss, mut valid) = (0f64, 0);
+        for item in 0..outer * inner {
+            let Some(label) = class(labels, item, c, self.param.ignore_label)? else { continue };
+            let p = prob[(item / inner * c + label) * inner + item % inner];
+            loss -= f64::from(p.max(f32::MIN_POSITIVE)).ln();
+            valid += 1;
+        }
+        self.divisor = divisor(&self.param, NormalizationMode::Valid, outer, inner, valid);
+        cx.tops[0].data[0] = (loss / f64::from(self.divisor)) as f32;
+        if let Some(top) = cx.tops.get_mut(1) {
+            top.data.copy_from_slice(prob);
+        }
+        Ok(())
+    }
+
+    fn backward(&mut self, cx: &mut Backward<'_>) -> Result<(), LayerError> {
+        let (outer, c, inner) = self.dims;
+        let factor = cx.loss_weight() / self.divisor;
+        let labels = cx.bottom(1).data;
+        let prob = cx.saved[0].data();
+        let Some(diff) = &mut cx.bottom_diffs[0] else { return Ok(()) };
+        let add = diff.write == Write::Add;
+        match add {
+            true => cx.k.axpy(factor, prob, diff.data),
+            false => cx.k.affine(SrcDst::Apart(prob, diff.data), factor, 0.0),
+        }
+        for item in 0..outer * inner {
+            let at = |class: usize| (item / inner * c + class) * inner + item % inner;
+            match class(labels, item, c, self.param.ignore_label)? {
+                Some(label) => diff.data[at(label)] -= factor,
+                None => (0..c).map(at).for_each(|i| match add {
+                    true => diff.data[i] -= factor * prob[i],
+                    false => diff.data[i] = 0.0,
+                }),
+            }
+        }
+        Ok(())
+    }
+}

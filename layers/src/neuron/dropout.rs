@@ -1,0 +1,93 @@
+//! Dropout: in training, elements are left out at random.
+
+use rand::RngExt;
+
+use crate::{
+    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Phase, Reshape,
+};
+
+/// The layer type.
+pub static KIND: LayerKind = LayerKind::new("Dropout", build, &DOC).in_place().needs(needs);
+
+static DOC: LayerDoc = LayerDoc {
+    params: &["dropout_param"],
+    bottoms: &["x: any shape"],
+    tops: &["y: the shape of x"],
+    forward: "TRAIN: y = x / (1 − dropout_ratio) with probability 1 − dropout_ratio, else 0   TEST: y = x",
+    backward: "dx = dy / (1 − dropout_ratio) where x was kept, else 0",
+    notes: "Scaled in training, so that TEST is a plain copy. What is dropped depends on the seed, the \
+            layer's name and the number of the pass, never on threads.",
+    example: r#"layer { name: "drop6" type: "Dropout" bottom: "fc6" top: "fc6" dropout_param { dropout_ratio: 0.5 } }"#,
+    source: "Srivastava et al. 2014; Caffe's dropout_layer.cpp",
+    ..LayerDoc::new("Leaves elements out at random while training.")
+};
+
+fn needs(_: &LayerDef) -> Needs {
+    Needs::NOTHING
+}
+
+fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
+    let ratio = def.dropout_param.as_ref().map_or(0.5, |p| p.dropout_ratio());
+    if !(0.0..1.0).contains(&ratio) {
+        let why = format!("`dropout_ratio` is at least 0 and below 1, found {ratio}");
+        return Err(LayerError::field("dropout_param.dropout_ratio", why));
+    }
+    Ok(Box::new(DropoutLayer { ratio }))
+}
+
+struct DropoutLayer {
+    ratio: f32,
+}
+
+impl Layer for DropoutLayer {
+    fn reshape(&mut self, cx: &mut Reshape<'_>) -> Result<(), LayerError> {
+        let bottom = cx.bottoms[0].clone();
+        if cx.phase == Phase::Train {
+            cx.save(bottom.clone());
+        }
+        cx.top(0, bottom);
+        Ok(())
+    }
+
+    fn forward(&mut self, cx: &mut Forward<'_>) -> Result<(), LayerError> {
+        let k = cx.k;
+        if cx.phase == Phase::Test {
+            if let Some(bottom) = cx.bottoms[0] {
+                cx.tops[0].data.copy_from_slice(bottom.data);
+            }
+            return Ok(());
+        }
+        // The mask: 0, or what a kept element is multiplied with.
+        let mask = std::mem::take(&mut cx.saved[0]);
+        let mut mask = mask;
+        let (limit, kept) = (f64::from(self.ratio) * 2f64.powi(32), 1.0 / (1.0 - self.ratio));
+        let limit = limit as u32;
+        for value in mask.data_mut() {
+            *value = if cx.rng.random::<u32>() >= limit { kept } else { 0.0 };
+        }
+        let write = cortado_kernels::Write::Set;
+        k.map2(cx.src_dst(0), mask.data(), write, |x, mask| x * mask);
+        cx.saved[0] = mask;
+        Ok(())
+    }
+
+    fn backward(&mut self, cx: &mut Backward<'_>) -> Result<(), LayerError> {
+        let k = cx.k;
+        let saved = std::mem::take(&mut cx.saved);
+        let phase = cx.phase;
+        let Some((diff, write)) = cx.diff(0) else { return Ok(()) };
+        match &*saved {
+            [mask] if phase == Phase::Train => {
+                k.map2(diff, mask.data(), write, |dy, mask| dy * mask);
+            }
+            _ => match (diff, write) {
+                (cortado_kernels::SrcDst::Apart(dy, dx), cortado_kernels::Write::Set) => {
+                    dx.copy_from_slice(dy);
+                }
+                (cortado_kernels::SrcDst::Apart(dy, dx), _) => k.axpy(1.0, dy, dx),
+                (cortado_kernels::SrcDst::InPlace(_), _) => {}
+            },
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,122 @@
+//! Convolution: a window of weights slid over any number of spatial axes.
+
+use cortado_kernels::ConvGeometry;
+use cortado_proto::caffe::ConvolutionParameter;
+
+use super::conv_shape::{ConvShape, check_channels, same_shapes};
+use crate::filler::or_zero;
+use crate::{
+    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape, SetUp, Shape,
+};
+
+/// The layer type.
+pub static KIND: LayerKind =
+    LayerKind::new("Convolution", build, &DOC).pairs().needs(needs).macs(macs);
+
+static DOC: LayerDoc = LayerDoc {
+    params: &["convolution_param"],
+    bottoms: &["x: N x C x spatial axes; several bottoms of one shape share the weights"],
+    tops: &["y: N x num_output x output axes, one per bottom"],
+    blobs: &["W: num_output x C/group x kernel axes", "b: num_output, unless bias_term is false"],
+    forward: "y[n,o,p] = b[o] + Σ_c,k W[o,c,k] · x[n,c, p·stride − pad + k·dilation]\n\
+              output = ⌊(input + 2·pad − (dilation·(kernel − 1) + 1)) / stride⌋ + 1",
+    backward: "dx = Wᵀ ∗ dy   dW += Σ_n dy ⊗ columns(x)   db += Σ_n,p dy",
+    notes: "Sizes are rounded down here and up in Pooling. `kernel_size`, `stride`, `pad` and `dilation` \
+            stand once for all axes or once per axis; the `_h`/`_w` forms are for two axes. Without a \
+            `weight_filler` all weights start at 0. `engine` and `force_nd_im2col` are accepted and \
+            change nothing.",
+    example: r#"layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
+  convolution_param { num_output: 64 kernel_size: 7 stride: 2 pad: 3
+    weight_filler { type: "msra" } } }"#,
+    source: "Caffe's conv_layer.cpp and base_conv_layer.cpp",
+    ..LayerDoc::new("Slides learned windows over the spatial axes of its bottom.")
+};
+
+fn needs(_: &LayerDef) -> Needs {
+    Needs::BOTTOM
+}
+
+fn macs(_: &[Shape], tops: &[Shape], params: &[Shape]) -> u64 {
+    let Some(weights) = params.first() else { return 0 };
+    let per_output = weights.count_from(1.min(weights.len())) as u64;
+    tops.iter().map(|top| top.count() as u64 * per_output).sum()
+}
+
+fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
+    let param = def.convolution_param.clone().unwrap_or_default();
+    Ok(Box::new(ConvolutionLayer { param, shape: None, geometry: None }))
+}
+
+struct ConvolutionLayer {
+    param: ConvolutionParameter,
+    shape: Option<ConvShape>,
+    geometry: Option<ConvGeometry>,
+}
+
+impl Layer for ConvolutionLayer {
+    fn setup(&mut self, cx: &mut SetUp<'_>) -> Result<(), LayerError> {
+        let shape = ConvShape::new(&self.param, &cx.bottoms[0])?;
+        let channels = shape.channels(&cx.bottoms[0]);
+        let (outputs, groups) = check_channels(&self.param, channels)?;
+        let mut weights = vec![outputs, channels / groups];
+        weights.extend(&shape.axes.kernel);
+        cx.weight(weights, or_zero(&self.param.weight_filler));
+        if self.param.bias_term() {
+            cx.weight([outputs], or_zero(&self.param.bias_filler));
+        }
+        self.shape = Some(shape);
+        Ok(())
+    }
+
+    fn reshape(&mut self, cx: &mut Reshape<'_>) -> Result<(), LayerError> {
+        same_shapes(cx.bottoms)?;
+        let Some(shape) = &self.shape else { return Ok(()) };
+        let bottom = &cx.bottoms[0];
+        let (outputs, groups) = (self.param.num_output() as usize, self.param.group() as usize);
+        let wanted = cx.params[0][1] * groups;
+        if shape.channels(bottom) != wanted {
+            let why = format!("the weights are for {wanted} channels, the bottom is {bottom}");
+            return Err(LayerError::bottom(0, why));
+        }
+        let geometry = shape.forward(bottom, outputs, groups)?;
+        let mut dims = bottom[..shape.axis].to_vec();
+        dims.push(outputs);
+        dims.extend(geometry.windows.iter().map(|w| w.output));
+        for top in cx.tops.iter_mut() {
+            *top = Shape::new(&dims);
+        }
+        self.geometry = Some(geometry);
+        Ok(())
+    }
+
+    fn forward(&mut self, cx: &mut Forward<'_>) -> Result<(), LayerError> {
+        let Some(g) = &self.geometry else { return Ok(()) };
+        let (k, weights) = (cx.k, cx.weights[0].data);
+        let bias = cx.weights.get(1).map(|bias| bias.data);
+        let packed = cx.packs.get(0, "conv", || k.pack_conv(g, weights));
+        for (bottom, top) in cx.bottoms.iter().zip(cx.tops.iter_mut()) {
+            let Some(bottom) = bottom else { continue };
+            k.conv_forward(g, bottom.data, weights, Some(packed), bias, top.data);
+        }
+        Ok(())
+    }
+
+    fn backward(&mut self, cx: &mut Backward<'_>) -> Result<(), LayerError> {
+        let Some(g) = &self.geometry else { return Ok(()) };
+        let (k, weights) = (cx.k, cx.weights[0].data);
+        for i in 0..cx.tops.len() {
+            let Some(dy) = cx.top_diffs[i] else { continue };
+            let x = cx.bottom(i);
+            if let Some(Some(bias)) = cx.weight_diffs.get_mut(1) {
+                k.conv_backward_bias(g.n, g.oc, g.spatial_out(), dy.data, bias.data);
+            }
+            if let Some(dw) = &mut cx.weight_diffs[0] {
+                k.conv_backward_weights(g, x.data, dy.data, dw.data);
+            }
+            if let Some(dx) = &mut cx.bottom_diffs[i] {
+                k.conv_backward_data(g, dy.data, weights, None, dx.write, dx.data);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! InnerProduct: every output is a weighted sum of all inputs.
+
+use cortado_kernels::{Trans, Write};
+use cortado_proto::caffe::InnerProductParameter;
+
+use crate::filler::or_zero;
+use crate::{
+    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape, SetUp, Shape,
+};
+
+/// The layer type.
+pub static KIND: LayerKind = LayerKind::new("InnerProduct", build, &DOC).needs(needs).macs(macs);
+
+static DOC: LayerDoc = LayerDoc {
+    params: &["inner_product_param"],
+    bottoms: &["x: M x K, where M is all axes before `axis` and K all from it on"],
+    tops: &["y: the axes before `axis`, then num_output"],
+    blobs: &["W: num_output x K (K x num_output with `transpose`)", "b: num_output, unless bias_term is false"],
+    forward: "y = x · Wᵀ + b",
+    backward: "dx = dy · W   dW += dyᵀ · x   db += Σ_m dy",
+    notes: "K is fixed at setup: a bottom of another size is an error. Without a `weight_filler` all \
+            weights start at 0.",
+    example: r#"layer { name: "fc" type: "InnerProduct" bottom: "pool" top: "fc"
+  inner_product_param { num_output: 10 weight_filler { type: "xavier" } } }"#,
+    source: "Caffe's inner_product_layer.cpp",
+    ..LayerDoc::new("Multiplies its bottom with a learned matrix.")
+};
+
+fn needs(_: &LayerDef) -> Needs {
+    Needs::BOTTOM
+}
+
+fn macs(_: &[Shape], tops: &[Shape], params: &[Shape]) -> u64 {
+    let outputs = tops[0].last().copied().unwrap_or(1).max(1);
+    let inputs = params.first().map_or(0, |w| w.count() / outputs);
+    (tops[0].count() * inputs) as u64
+}
+
+fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
+    let param = def.inner_product_param.clone().unwrap_or_default();
+    if param.num_output() == 0 {
+        let why = "`num_output` must be given and above 0";
+        return Err(LayerError::field("inner_product_param.num_output", why));
+    }
+    Ok(Box::new(InnerProductLayer { param, axis: 0, m: 0, k: 0 }))
+}
+
+struct InnerProductLayer {
+    param: InnerProductParameter,
+    axis: usize,
+    /// Rows of the bottom.
+    m: usize,
+    /// Columns of the bottom.
+    k: usize,
+}
+
+impl InnerProductLayer {
+    fn n(&self) -> usize {
+        self.param.num_output() as usize
+    }
+
+    /// How W is used as the right operand of y = x · op(W).
+    fn op(&self) -> Trans {
+        if self.param.transpose() { Trans::No } else { Trans::Yes }
+    }
+}
+
+impl Layer for InnerProductLayer {
+    fn setup(&mut self, cx: &mut SetUp<'_>) -> Result<(), LayerError> {
+        let bottom = &cx.bottoms[0];
+        self.axis = bottom.axis(self.param.axis(), "inner_product_param.axis")?;
+        self.k = bottom.count_from(self.axis);
+        let (n, k) = (self.n(), self.k);
+        let weights = if self.param.transpose() { [k, n] } else { [n, k] };
+        cx.weight(weights, or_zero(&self.param.weight_filler));
+        if self.param.bias_term() {
+            cx.weight([n], or_zero(&self.param.bias_filler));
+        }
+        Ok(())
+    }
+
+    fn reshape(&mut self, cx: &mut Reshape<'_>) -> Result<(), LayerError> {
+        let bottom = &cx.bottoms[0];
+        if bottom.len() <= self.axis || bottom.count_from(self.axis) != self.k {
+            let why = format!("the weights are for {} inputs, the bottom is {bottom}", self.k);
+            return Err(LayerError::bottom(0, why)
+                .help("the bottom's size from `axis` on is fixed when the net is built"));
+        }
+        self.m = bottom.count_to(self.axis);
+        let top = bottom.with_tail(self.axis, &[self.n()]);
+        cx.top(0, top);
+        Ok(())
+    }
+
+    fn forward(&mut self, cx: &mut Forward<'_>) -> Result<(), LayerError> {
+        let (x, w, y) = (cx.bottom(0).data, cx.weights[0].data, &mut *cx.tops[0].data);
+        let (m, n, k) = (self.m, self.n(), self.k);
+        let mut beta = 0.0;
+        if let Some(bias) = cx.weights.get(1) {
+            y.chunks_exact_mut(n).for_each(|row| row.copy_from_slice(bias.data));
+            beta = 1.0;
+        }
+        cx.k.gemm(Trans::No, self.op(), m, n, k, 1.0, x, w, beta, y);
+        Ok(())
+    }
+
+    fn backward(&mut self, cx: &mut Backward<'_>) -> Result<(), LayerError> {
+        let Some(dy) = cx.top_diffs[0] else { return Ok(()) };
+        let (x, w, dy) = (cx.bottom(0).data, cx.weights[0].data, dy.data);
+        let (m, n, k) = (self.m, self.n(), self.k);
+        if let Some(dw) = &mut cx.weight_diffs[0] {
+            match self.op() {
+                Trans::Yes => cx.k.gemm(Trans::Yes, Trans::No, n, k, m, 1.0, dy, x, 1.0, dw.data),
+                Trans::No => cx.k.gemm(Trans::Yes, Trans::No, k, n, m, 1.0, x, dy, 1.0, dw.data),
+            }
+        }
+        if let Some(Some(db)) = cx.weight_diffs.get_mut(1) {
+            cx.k.sum_channels(m, n, 1, dy, db.data);
+        }
+        if let Some(dx) = &mut cx.bottom_diffs[0] {
+            let op = if self.op() == Trans::Yes { Trans::No } else { Trans::Yes };
+            let beta = if dx.write == Write::Add { 1.0 } else { 0.0 };
+            cx.k.gemm(Trans::No, op, m, k, n, 1.0, dy, w, beta, dx.data);
+        }
+        Ok(())
+    }
+}
