@@ -53,8 +53,7 @@ impl SingleLayer {
         bottoms: Vec<Tensor>,
     ) -> Result<SingleLayer, LayerError> {
         let source = Source::new("layer.prototxt", prototxt);
-        let net =
-            NetDef::from_text(&source).map_err(|e| LayerError::layer(format!("\n{e}")))?;
+        let net = NetDef::from_text(&source).map_err(|e| LayerError::layer(format!("\n{e}")))?;
         let [def] = net.layers.as_slice() else {
             return Err(LayerError::layer("one layer was wanted"));
         };
@@ -74,14 +73,8 @@ impl SingleLayer {
         let shapes: Vec<Shape> = bottoms.iter().map(|b| b.shape().clone()).collect();
         let tops = def.top.len().max(kind.tops.min);
         let seed = 1;
-        let mut setup = SetUp {
-            phase,
-            name: def.name(),
-            seed,
-            bottoms: &shapes,
-            tops,
-            params: Vec::new(),
-        };
+        let mut setup =
+            SetUp { phase, name: def.name(), seed, bottoms: &shapes, tops, params: Vec::new() };
         layer.setup(&mut setup)?;
         let (mut weights, mut state, mut params) = (Vec::new(), Vec::new(), Vec::new());
         let mut rng = RngKey::at_start(seed).stream(def.name());
@@ -140,7 +133,8 @@ impl SingleLayer {
         self.reshape()?;
         if self.kind.dynamic {
             let bottoms: Vec<View> = self.bottoms.iter().map(Tensor::view).collect();
-            let shapes = self.layer.measure(&mut Measure { phase: self.phase, bottoms: &bottoms })?;
+            let shapes =
+                self.layer.measure(&mut Measure { phase: self.phase, bottoms: &bottoms })?;
             self.tops.iter_mut().zip(&shapes).for_each(|(top, shape)| top.resize(shape));
         }
         if self.is_alias() {
@@ -172,7 +166,9 @@ impl SingleLayer {
     /// Top diffs to bottom diffs and weight diffs.
     pub fn backward(&mut self, top_diffs: &[Tensor]) -> Result<Gradients, LayerError> {
         let mut bottom_diffs: Vec<Option<Tensor>> = (0..self.bottoms.len())
-            .map(|i| self.kind.grads.allows(i).then(|| Tensor::zeros(self.bottoms[i].shape().clone())))
+            .map(|i| {
+                self.kind.grads.allows(i).then(|| Tensor::zeros(self.bottoms[i].shape().clone()))
+            })
             .collect();
         let mut weight_diffs: Vec<Tensor> =
             self.weights.iter().map(|w| Tensor::zeros(w.shape().clone())).collect();
@@ -198,7 +194,8 @@ impl SingleLayer {
                 })
             })
             .collect();
-        let mut dw: Vec<Option<ViewMut>> = weight_diffs.iter_mut().map(|t| Some(view_mut(t))).collect();
+        let mut dw: Vec<Option<ViewMut>> =
+            weight_diffs.iter_mut().map(|t| Some(view_mut(t))).collect();
         let (mut cache, versions) = (PackCache::default(), versions(weights.len()));
         self.layer.backward(&mut Backward {
             phase: self.phase,

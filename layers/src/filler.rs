@@ -8,8 +8,16 @@ use rand_distr::{Distribution, StandardNormal, Uniform};
 use crate::{LayerError, Rng, Shape};
 
 /// The filler types, for messages and pages.
-pub const TYPES: &[&str] =
-    &["bilinear", "constant", "gaussian", "msra", "orthonormal", "positive_unitball", "uniform", "xavier"];
+pub const TYPES: &[&str] = &[
+    "bilinear",
+    "constant",
+    "gaussian",
+    "msra",
+    "orthonormal",
+    "positive_unitball",
+    "uniform",
+    "xavier",
+];
 
 /// The filler `constant` with a value.
 pub fn constant(value: f32) -> FillerParameter {
@@ -57,8 +65,9 @@ pub fn fill(
 }
 
 fn uniform(min: f32, max: f32, data: &mut [f32], rng: &mut Rng) -> Result<(), LayerError> {
-    let range = Uniform::new_inclusive(min, max)
-        .map_err(|_| LayerError::field("min", format!("uniform wants min <= max, found {min} and {max}")))?;
+    let range = Uniform::new_inclusive(min, max).map_err(|_| {
+        LayerError::field("min", format!("uniform wants min <= max, found {min} and {max}"))
+    })?;
     data.iter_mut().for_each(|v| *v = range.sample(rng));
     Ok(())
 }
@@ -85,7 +94,8 @@ fn gaussian(
     }
     let outputs = shape.first().copied().unwrap_or(1);
     if sparse < 0 || sparse as usize > outputs {
-        let why = format!("sparse is between 0 and the number of outputs, {outputs}; found {sparse}");
+        let why =
+            format!("sparse is between 0 and the number of outputs, {outputs}; found {sparse}");
         return Err(LayerError::field("sparse", why));
     }
     let keep = f64::from(sparse) / outputs as f64;

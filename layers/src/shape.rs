@@ -33,8 +33,8 @@ impl Shape {
         }
         let mut shape = Shape::default();
         for &dim in dims {
-            let dim = usize::try_from(dim)
-                .map_err(|_| format!("an axis can't have the length {dim}"))?;
+            let dim =
+                usize::try_from(dim).map_err(|_| format!("an axis can't have the length {dim}"))?;
             shape.0.push(dim);
         }
         shape.checked_count().ok_or_else(|| format!("{shape} is too large"))?;

@@ -14,10 +14,12 @@ use super::{Failure, RunArgs, say};
 
 /// Classify pictures with a deploy net
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  cortado classify --model models/resnet50/deploy.prototxt \\\n    \
+#[command(
+    after_help = "Example:\n  cortado classify --model models/resnet50/deploy.prototxt \\\n    \
     --weights ResNet-50-model.caffemodel --labels synset_words.txt --mean 104,117,123 cat.jpg\n\n\
     A picture is resized to the net's input, its channels put in the order of --channels, the mean \
-    subtracted, the result multiplied by --scale: the convention of Caffe's deploy files.")]
+    subtracted, the result multiplied by --scale: the convention of Caffe's deploy files."
+)]
 pub struct ClassifyArgs {
     #[command(flatten)]
     model: ModelArgs,
@@ -67,7 +69,9 @@ pub fn run(args: ClassifyArgs) -> Result<(), Failure> {
     let input = one_input(&net)?;
     let shape = net.blob(&input).map(|blob| blob.shape.clone()).unwrap_or_default();
     let [_, channels, height, width] = shape[..] else {
-        return Err(bad(format!("input `{input}` is {shape}; a picture wants 4 axes (N x C x H x W)")));
+        return Err(bad(format!(
+            "input `{input}` is {shape}; a picture wants 4 axes (N x C x H x W)"
+        )));
     };
     if channels != 1 && channels != 3 {
         return Err(bad(format!("input `{input}` is {shape}; a picture has 1 or 3 channels")));
@@ -105,7 +109,9 @@ fn bad(why: String) -> Failure {
 fn one_input(net: &Net) -> Result<String, Failure> {
     match net.inputs()[..] {
         [input] => Ok(input.to_owned()),
-        [] => Err(bad("the net has no input: classify wants a deploy file, with an Input layer".into())),
+        [] => Err(bad(
+            "the net has no input: classify wants a deploy file, with an Input layer".into()
+        )),
         ref more => Err(bad(format!("the net has {} inputs: {}", more.len(), more.join(", ")))),
     }
 }
@@ -133,7 +139,9 @@ fn read_picture(
     }
     let Some(shorter) = shorter else { return Ok(resize(&picture, height, width)) };
     if shorter < height.max(width) {
-        return Err(Failure::Usage(format!("--resize {shorter} is smaller than the input, {height}x{width}")));
+        return Err(Failure::Usage(format!(
+            "--resize {shorter} is smaller than the input, {height}x{width}"
+        )));
     }
     let (h, w) = match h < w {
         true => (shorter, w * shorter / h),
@@ -158,19 +166,23 @@ impl Mean {
     fn parse(given: Option<&str>, [channels, height, width]: [usize; 3]) -> Result<Mean, Failure> {
         let plane = height * width;
         let Some(given) = given else { return Ok(Mean(vec![0.0; channels * plane])) };
-        let numbers: Result<Vec<f32>, _> = given.split(',').map(|part| part.trim().parse()).collect();
+        let numbers: Result<Vec<f32>, _> =
+            given.split(',').map(|part| part.trim().parse()).collect();
         let per_channel = match numbers {
             Ok(values) if values.len() == channels => values,
             Ok(values) if values.len() == 1 => vec![values[0]; channels],
             Ok(values) => {
-                let why = format!("--mean has {} values, the input {channels} channels", values.len());
+                let why =
+                    format!("--mean has {} values, the input {channels} channels", values.len());
                 return Err(Failure::Usage(why));
             }
             Err(_) => {
                 let mean = MeanPicture::read(Path::new(given)).map_err(bad)?;
                 if mean.shape[0] != channels {
                     let shape = Shape::new(&mean.shape);
-                    return Err(bad(format!("`{given}` is {shape}, the input has {channels} channels")));
+                    return Err(bad(format!(
+                        "`{given}` is {shape}, the input has {channels} channels"
+                    )));
                 }
                 if mean.shape == [channels, height, width] {
                     return Ok(Mean(mean.data));

@@ -106,8 +106,7 @@ fn table(net: &Net, summary: &Summary) {
         "layer", "type", "output", "params", "MACs", "memory"
     ));
     for row in rows {
-        let tops: Vec<String> =
-            row.tops.iter().map(|dims| Shape::new(dims).to_string()).collect();
+        let tops: Vec<String> = row.tops.iter().map(|dims| Shape::new(dims).to_string()).collect();
         let line = format!(
             "{:width$}  {:16} {:20} {:>12} {:>16} {:>10}",
             row.name,

@@ -13,8 +13,10 @@ use super::{Failure, RunArgs, say};
 
 /// Score trained weights: the mean of every output of the TEST net over many batches
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  cortado test --model models/lenet/train_test.prototxt \\\n    \
-    --weights models/lenet/lenet_quick_iter_1500.caffemodel --iterations 100")]
+#[command(
+    after_help = "Example:\n  cortado test --model models/lenet/train_test.prototxt \\\n    \
+    --weights models/lenet/lenet_quick_iter_1500.caffemodel --iterations 100"
+)]
 pub struct TestArgs {
     #[command(flatten)]
     model: ModelArgs,
@@ -60,11 +62,9 @@ pub fn run(args: TestArgs) -> Result<(), Failure> {
         let (mean, weight) = (sum / batches, net.loss_weight(&name));
         let loss = match weight {
             0.0 => String::new(),
-            weight => format!(
-                " (* {} = {} loss)",
-                shown(weight.into()),
-                shown(f64::from(weight) * mean)
-            ),
+            weight => {
+                format!(" (* {} = {} loss)", shown(weight.into()), shown(f64::from(weight) * mean))
+            }
         };
         log::line(&format!("{name} = {}{loss}", shown(mean)));
         outputs.entry(name).or_default().push(mean);

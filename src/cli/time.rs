@@ -13,7 +13,9 @@ use super::{Failure, RunArgs, say};
 
 /// Time the forward and backward pass of every layer
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  cortado time --model models/resnet50/deploy.prototxt --phase TEST --iterations 10")]
+#[command(
+    after_help = "Example:\n  cortado time --model models/resnet50/deploy.prototxt --phase TEST --iterations 10"
+)]
 pub struct TimeArgs {
     #[command(flatten)]
     model: ModelArgs,
@@ -104,7 +106,10 @@ fn table(net: &Net, forward: &[f64], backward: &[f64]) {
     let total: f64 = forward.iter().chain(backward).sum();
     let share = |ms: f64| if total > 0.0 { 100.0 * ms / total } else { 0.0 };
     let width = net.layers().map(|layer| layer.name().chars().count()).max().unwrap_or(5).max(5);
-    say(&format!("{:width$}  {:16} {:>11} {:>6} {:>12} {:>6}", "layer", "type", "forward ms", "%", "backward ms", "%"));
+    say(&format!(
+        "{:width$}  {:16} {:>11} {:>6} {:>12} {:>6}",
+        "layer", "type", "forward ms", "%", "backward ms", "%"
+    ));
     for (i, layer) in net.layers().enumerate() {
         let (f, b) = (forward[i], backward[i]);
         let backward = if layer.needs_backward() {
@@ -118,10 +123,19 @@ fn table(net: &Net, forward: &[f64], backward: &[f64]) {
     }
     let (f, b): (f64, f64) = (forward.iter().sum(), backward.iter().sum());
     let (f_share, b_share) = (share(f), share(b));
-    say(&format!("{:width$}  {:16} {f:>11.4} {f_share:>6.1} {b:>12.4} {b_share:>6.1}", "total", ""));
+    say(&format!(
+        "{:width$}  {:16} {f:>11.4} {f_share:>6.1} {b:>12.4} {b_share:>6.1}",
+        "total", ""
+    ));
 }
 
-fn report(args: &TimeArgs, net: &Net, forward: &[f64], backward: &[f64], total: f64) -> serde_json::Value {
+fn report(
+    args: &TimeArgs,
+    net: &Net,
+    forward: &[f64],
+    backward: &[f64],
+    total: f64,
+) -> serde_json::Value {
     let layers: Vec<_> = net
         .layers()
         .enumerate()

@@ -13,10 +13,12 @@ use super::{Failure, RunArgs};
 
 /// Train a net from a solver file, or go on from a snapshot
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  cortado train --solver models/lenet/quick_solver.prototxt\n  \
+#[command(
+    after_help = "Examples:\n  cortado train --solver models/lenet/quick_solver.prototxt\n  \
     cortado train --solver solver.prototxt --snapshot lenet_iter_500.solverstate\n  \
     cortado train --solver solver.prototxt --weights base.caffemodel\n\n\
-    Ctrl-C stops after the running iteration and writes a snapshot; SIGHUP writes one and goes on.")]
+    Ctrl-C stops after the running iteration and writes a snapshot; SIGHUP writes one and goes on."
+)]
 pub struct TrainArgs {
     /// The solver (.prototxt)
     #[arg(long, value_name = "FILE")]

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use cortado_layers::{
-    Layer, LayerDef, LayerKind, PackCache, ParamKind, ParamRequest, Phase, Registry, Reshape, RngKey,
-    SetUp, Shape, filler,
+    Layer, LayerDef, LayerKind, PackCache, ParamKind, ParamRequest, Phase, Registry, Reshape,
+    RngKey, SetUp, Shape, filler,
 };
 use cortado_proto::caffe::ParamSpec;
 use cortado_proto::caffe::param_spec::DimCheckMode;
@@ -157,9 +157,10 @@ impl Builder<'_> {
         layer.setup(&mut setup).map_err(|e| at(&def, e))?;
         let requests = setup.params;
         let param_shapes: Vec<Shape> = requests.iter().map(|r| r.shape.clone()).collect();
-        let top_shapes =
-            first_shapes(layer.as_mut(), phase, &shapes, tops, &param_shapes).map_err(|e| at(&def, e))?;
-        let too_large = top_shapes.iter().chain(&param_shapes).find(|s| s.checked_count().is_none());
+        let top_shapes = first_shapes(layer.as_mut(), phase, &shapes, tops, &param_shapes)
+            .map_err(|e| at(&def, e))?;
+        let too_large =
+            top_shapes.iter().chain(&param_shapes).find(|s| s.checked_count().is_none());
         if let Some(shape) = too_large {
             let why = format!("a blob of {shape} is too large for this machine");
             return Err(vec![NetError::at(&def, None, NetErrorKind::Size(why))]);
@@ -223,7 +224,9 @@ impl Builder<'_> {
                     let kind = NetErrorKind::UnknownBottom(name.clone());
                     let names = self.latest.keys().map(String::as_str);
                     let similar = schema::similar(name, names);
-                    found.push(NetError::at(def, Some(&format!("bottom[{i}]")), kind).similar(similar));
+                    found.push(
+                        NetError::at(def, Some(&format!("bottom[{i}]")), kind).similar(similar),
+                    );
                     bottoms = None;
                 }
             }
@@ -362,11 +365,18 @@ impl Builder<'_> {
     }
 
     /// All who share a parameter and give lr_mult or decay_mult must give the same.
-    fn agree(&mut self, def: &LayerDef, i: usize, id: ParamId, spec: &ParamSpec) -> Result<(), NetError> {
+    fn agree(
+        &mut self,
+        def: &LayerDef,
+        i: usize,
+        id: ParamId,
+        spec: &ParamSpec,
+    ) -> Result<(), NetError> {
         let param = self.store.param_mut(id);
         let owner = param.owner.0.clone();
         let clash = |field: &str, there: f32, here: f32| {
-            let why = format!("`{owner}` shares this parameter with {field} {there}, here it is {here}");
+            let why =
+                format!("`{owner}` shares this parameter with {field} {there}, here it is {here}");
             NetError::at(def, Some(&format!("param[{i}].{field}")), NetErrorKind::Param(why))
         };
         if let Some(here) = spec.lr_mult {
@@ -395,9 +405,11 @@ impl Builder<'_> {
         let learned = request.kind == ParamKind::Weight;
         if !learned && spec.lr_mult.is_some_and(|lr| lr != 0.0) {
             let field = format!("param[{i}].lr_mult");
-            let why = format!("lr_mult {} is taken as 0: statistics are never learned", spec.lr_mult());
+            let why =
+                format!("lr_mult {} is taken as 0: statistics are never learned", spec.lr_mult());
             let layer = format!("layer `{}` ({})", def.name(), def.r#type());
-            self.notes.push(Diagnostic::warning(why, def.place.span_of(Some(&field))).with_label(layer));
+            self.notes
+                .push(Diagnostic::warning(why, def.place.span_of(Some(&field))).with_label(layer));
         }
         let mut values = vec![0.0; request.shape.count()];
         match preloaded {
@@ -407,7 +419,10 @@ impl Builder<'_> {
                 };
                 let shape = super::weights::shape_of(blob).map_err(at)?;
                 if shape != request.shape {
-                    return Err(at(format!("the blob is {shape}, the layer wants {}", request.shape)));
+                    return Err(at(format!(
+                        "the blob is {shape}, the layer wants {}",
+                        request.shape
+                    )));
                 }
                 super::weights::values_of(blob, &mut values).map_err(at)?;
             }
@@ -506,7 +521,9 @@ fn arity(def: &LayerDef, kind: &LayerKind, tops: usize, found: &mut Vec<NetError
     }
     let weights = def.loss_weight.len();
     if weights != 0 && weights != def.top.len() && weights != tops {
-        let why = format!("`loss_weight` is given once per top or not at all: {tops} tops, {weights} weights");
+        let why = format!(
+            "`loss_weight` is given once per top or not at all: {tops} tops, {weights} weights"
+        );
         say(why, "loss_weight[0]".to_owned());
     }
     let propagate = def.propagate_down.len();

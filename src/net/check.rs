@@ -29,8 +29,8 @@ impl Net {
             wanted.push(
                 bottoms.map(|(j, &b)| down.get(j).copied().unwrap_or(blob_needs[b])).collect(),
             );
-            node.backward = node.bottoms.iter().any(|&b| blob_needs[b])
-                || node.weight_grads.contains(&true);
+            node.backward =
+                node.bottoms.iter().any(|&b| blob_needs[b]) || node.weight_grads.contains(&true);
             for &top in &node.tops {
                 blob_needs[top] = node.backward;
             }

@@ -67,7 +67,9 @@ impl NetError {
     /// About a layer, at one of its fields.
     pub fn at(def: &LayerDef, field: Option<&str>, kind: NetErrorKind) -> NetError {
         let notes = match def.place.origin() {
-            Origin::Split(blob) => vec![format!("the layer was put in where several layers read `{blob}`")],
+            Origin::Split(blob) => {
+                vec![format!("the layer was put in where several layers read `{blob}`")]
+            }
             Origin::Upgrade(what) => vec![format!("the layer was made by the upgrade of {what}")],
             _ => Vec::new(),
         };

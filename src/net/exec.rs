@@ -3,10 +3,11 @@
 
 use std::mem::take;
 
-use cortado_layers::{
-    Backward, DiffMut, Forward, Layout, Measure, Packs, Reshape, RngKey, Shape, View, ViewMut, Write,
-};
 use cortado_kernels::kernels;
+use cortado_layers::{
+    Backward, DiffMut, Forward, Layout, Measure, Packs, Reshape, RngKey, Shape, View, ViewMut,
+    Write,
+};
 
 use super::{Blob, DiffTo, Net, NetError, NetErrors, Short, Storage};
 
@@ -26,7 +27,8 @@ impl Net {
         let node = &mut self.nodes[i];
         let bottoms: Short<Shape> =
             node.bottoms.iter().map(|&b| self.blobs[b].shape.clone()).collect();
-        let mut tops: Short<Shape> = node.tops.iter().map(|&b| self.blobs[b].shape.clone()).collect();
+        let mut tops: Short<Shape> =
+            node.tops.iter().map(|&b| self.blobs[b].shape.clone()).collect();
         if !node.kind.fed {
             let mut cx = Reshape {
                 phase: self.state.phase,
@@ -135,18 +137,29 @@ impl Net {
                 .map(|(&b, data)| ViewMut { shape: &blobs[b].shape, layout: Layout::Nchw, data })
                 .collect();
             let (params, weight_slab, _, state_slab) = store.lend();
-            let versions: Short<(usize, u64)> =
-                node.weights.iter().map(|&p| (node.params[p], params[node.params[p]].version)).collect();
-            let weights: Vec<View> = node.weights.iter().map(|&p| {
-                let data = &weight_slab[params[node.params[p]].range.clone()];
-                View { shape: &node.param_shapes[p], layout: Layout::Nchw, data }
-            }).collect();
+            let versions: Short<(usize, u64)> = node
+                .weights
+                .iter()
+                .map(|&p| (node.params[p], params[node.params[p]].version))
+                .collect();
+            let weights: Vec<View> = node
+                .weights
+                .iter()
+                .map(|&p| {
+                    let data = &weight_slab[params[node.params[p]].range.clone()];
+                    View { shape: &node.param_shapes[p], layout: Layout::Nchw, data }
+                })
+                .collect();
             let ranges: Short<_> =
                 node.state.iter().map(|&p| params[node.params[p]].range.clone()).collect();
             let mut state: Vec<ViewMut> = disjoint(state_slab, &ranges)
                 .into_iter()
                 .zip(&node.state)
-                .map(|(data, &p)| ViewMut { shape: &node.param_shapes[p], layout: Layout::Nchw, data })
+                .map(|(data, &p)| ViewMut {
+                    shape: &node.param_shapes[p],
+                    layout: Layout::Nchw,
+                    data,
+                })
                 .collect();
             node.layer.forward(&mut Forward {
                 phase: self.state.phase,
@@ -232,8 +245,7 @@ impl Net {
             let bottoms: Vec<Option<View>> = (0..node.bottoms.len())
                 .map(|j| (!in_place(j)).then(|| view(&blobs[node.bottoms[j]], storages)))
                 .collect();
-            let tops: Vec<View> =
-                node.tops.iter().map(|&b| view(&blobs[b], storages)).collect();
+            let tops: Vec<View> = node.tops.iter().map(|&b| view(&blobs[b], storages)).collect();
             let top_diffs: Vec<Option<View>> = node
                 .tops
                 .iter()
@@ -259,12 +271,20 @@ impl Net {
                 .collect();
             let (params, weight_slab, diff_slab, state_slab) = store.lend();
             let range = |p: usize| params[node.params[p]].range.clone();
-            let versions: Short<(usize, u64)> =
-                node.weights.iter().map(|&p| (node.params[p], params[node.params[p]].version)).collect();
-            let of = |slab, p: usize| View { shape: &node.param_shapes[p], layout: Layout::Nchw, data: slab };
+            let versions: Short<(usize, u64)> = node
+                .weights
+                .iter()
+                .map(|&p| (node.params[p], params[node.params[p]].version))
+                .collect();
+            let of = |slab, p: usize| View {
+                shape: &node.param_shapes[p],
+                layout: Layout::Nchw,
+                data: slab,
+            };
             let weights: Vec<View> =
                 node.weights.iter().map(|&p| of(&weight_slab[range(p)], p)).collect();
-            let state: Vec<View> = node.state.iter().map(|&p| of(&state_slab[range(p)], p)).collect();
+            let state: Vec<View> =
+                node.state.iter().map(|&p| of(&state_slab[range(p)], p)).collect();
             let ranges: Short<_> = node.weights.iter().map(|&p| range(p)).collect();
             let mut weight_diffs: Vec<Option<ViewMut>> = disjoint(diff_slab, &ranges)
                 .into_iter()

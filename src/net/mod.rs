@@ -228,7 +228,11 @@ impl Net {
     pub fn blob_names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
         for blob in &self.blobs {
-            if self.by_name.get(&blob.name).is_some_and(|ids| std::ptr::eq(&self.blobs[ids[0]], blob)) {
+            if self
+                .by_name
+                .get(&blob.name)
+                .is_some_and(|ids| std::ptr::eq(&self.blobs[ids[0]], blob))
+            {
                 names.push(&blob.name);
             }
         }
@@ -278,7 +282,11 @@ impl Net {
     }
 
     /// Sets an input from an array of the input's shape; says both shapes when they differ.
-    pub fn set_input(&mut self, name: &str, values: ndarray::ArrayViewD<'_, f32>) -> Result<(), NetError> {
+    pub fn set_input(
+        &mut self,
+        name: &str,
+        values: ndarray::ArrayViewD<'_, f32>,
+    ) -> Result<(), NetError> {
         let Some(mut input) = self.input_mut(name) else {
             return Err(self.no_blob(name));
         };

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 
 use cortado_layers::LayerDef;
-use cortado_proto::caffe::LayerParameter;
 use cortado_proto::Origin;
+use cortado_proto::caffe::LayerParameter;
 
 /// A layer on its way into the net.
 pub(crate) struct Wired {
@@ -43,8 +43,7 @@ pub(crate) fn splits(layers: Vec<LayerDef>) -> Vec<Wired> {
     let tops: Vec<Vec<String>> = layers.iter().map(|layer| layer.top.clone()).collect();
     let names: Vec<String> = layers.iter().map(|layer| layer.name().to_owned()).collect();
     for (i, mut def) in layers.into_iter().enumerate() {
-        let in_place =
-            (0..def.top.len()).map(|j| def.bottom.get(j) == def.top.get(j)).collect();
+        let in_place = (0..def.top.len()).map(|j| def.bottom.get(j) == def.top.get(j)).collect();
         for (j, from) in source[i].iter().enumerate() {
             let Some(from) = *from else { continue };
             if readers[&from] > 1 {

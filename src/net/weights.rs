@@ -179,7 +179,9 @@ fn same_shape(shape: &Shape, blob: &Blob<'_>) -> bool {
 fn advised(error: Diagnostic, path: &Path) -> Diagnostic {
     let name = path.to_string_lossy();
     if name.contains(".solverstate") {
-        return error.with_note("this looks like a solver state; the weights are in the `.caffemodel` beside it");
+        return error.with_note(
+            "this looks like a solver state; the weights are in the `.caffemodel` beside it",
+        );
     }
     if name.ends_with(".prototxt") {
         return error.with_note("this looks like a definition; weights are in a `.caffemodel`");
@@ -197,7 +199,11 @@ pub(crate) fn shape_of(blob: &BlobProto) -> Result<Shape, String> {
 pub(crate) fn values_of(blob: &BlobProto, values: &mut [f32]) -> Result<(), String> {
     let found = wire::blob_values(blob).map_err(|e| e.to_string())?;
     if found.len() != values.len() {
-        return Err(format!("the blob has {} values, its shape wants {}", found.len(), values.len()));
+        return Err(format!(
+            "the blob has {} values, its shape wants {}",
+            found.len(),
+            values.len()
+        ));
     }
     values.copy_from_slice(&found);
     Ok(())

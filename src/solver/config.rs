@@ -154,7 +154,11 @@ fn helped(error: SolverError, p: &SolverParameter) -> SolverError {
     } else {
         Vec::new()
     };
-    if similar.is_empty() { error } else { error.note(format!("similar: `{}`", similar.join("`, `"))) }
+    if similar.is_empty() {
+        error
+    } else {
+        error.note(format!("similar: `{}`", similar.join("`, `")))
+    }
 }
 
 /// `random_seed`, or one drawn from the clock.
@@ -220,7 +224,10 @@ fn nets(def: &SolverDef, near: Option<&Path>) -> Result<(NetDef, Vec<NetDef>), c
     let is_generic = p.net.is_some() || p.net_param.is_some();
     let wanted = p.test_iter.len();
     if wanted < tests.len() || (!is_generic && wanted != tests.len()) {
-        let why = format!("`test_iter` is given once per test net: {} nets, {wanted} entries", tests.len());
+        let why = format!(
+            "`test_iter` is given once per test net: {} nets, {wanted} entries",
+            tests.len()
+        );
         return Err(fail("test_iter", why));
     }
     while tests.len() < wanted {

@@ -105,7 +105,10 @@ pub struct Solver {
 
 impl Solver {
     /// Builds the solver of a file, with its train and test nets.
-    pub fn from_file(path: impl AsRef<Path>, options: &SolverOptions) -> Result<Solver, crate::Error> {
+    pub fn from_file(
+        path: impl AsRef<Path>,
+        options: &SolverOptions,
+    ) -> Result<Solver, crate::Error> {
         Solver::build(SolverDef::read(path.as_ref())?, options)
     }
 

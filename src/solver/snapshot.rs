@@ -75,7 +75,8 @@ impl Solver {
         if self.rule.histories() > 1 {
             history.extend(blobs(&self.history[1]));
         }
-        let position = |(layer, position)| DataPosition { layer: Some(layer), position: Some(position) };
+        let position =
+            |(layer, position)| DataPosition { layer: Some(layer), position: Some(position) };
         SolverState {
             iter: Some(self.iter as i32),
             learned_net: Some(model.display().to_string()),
@@ -93,7 +94,8 @@ impl Solver {
     /// beside it (files move). Gives the report of the copied weights.
     pub fn restore(&mut self, path: impl AsRef<Path>) -> Result<CopyReport, crate::Error> {
         let path = path.as_ref();
-        let fail = |why: String| SolverError::Snapshot { doing: "restore", path: path.to_owned(), why };
+        let fail =
+            |why: String| SolverError::Snapshot { doing: "restore", path: path.to_owned(), why };
         if path.extension().is_some_and(|ending| ending == "caffemodel") {
             let state = path.with_extension("solverstate");
             let why = "these are weights, not a solver's state".to_owned();
@@ -145,7 +147,8 @@ impl Solver {
             let param = &params[i % params.len()];
             let (shape, legacy) = wire::blob_shape(blob).map_err(|e| e.to_string())?;
             let found = Shape::new(&shape);
-            let fits = if legacy { found.count() == param.shape.count() } else { found == param.shape };
+            let fits =
+                if legacy { found.count() == param.shape.count() } else { found == param.shape };
             if !fits {
                 let (layer, index) = &param.owner;
                 return Err(format!(
@@ -168,8 +171,9 @@ impl Solver {
     fn find_model(&self, state: &Path, learned: &str) -> Result<PathBuf, String> {
         let given = PathBuf::from(learned);
         let beside = state.with_file_name(given.file_name().unwrap_or_default());
-        [given, beside].into_iter().find(|path| path.is_file()).ok_or_else(|| {
-            format!("its weights, `{learned}`, are neither there nor beside it")
-        })
+        [given, beside]
+            .into_iter()
+            .find(|path| path.is_file())
+            .ok_or_else(|| format!("its weights, `{learned}`, are neither there nor beside it"))
     }
 }

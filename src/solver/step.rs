@@ -78,7 +78,8 @@ impl Solver {
             }
             self.update(showing, watcher)?;
             self.iter += 1;
-            let done = Event::Iteration { done: self.iter, of: self.max_iter(), loss: self.smoothed };
+            let done =
+                Event::Iteration { done: self.iter, of: self.max_iter(), loss: self.smoothed };
             watcher.event(&done);
             let every = self.param.snapshot().max(0) as u64;
             if every > 0 && self.iter.is_multiple_of(every) {
@@ -155,7 +156,10 @@ impl Solver {
             let weight = self.net.loss_weight(name);
             for &value in blob.data {
                 let loss = loss_suffix(weight, f64::from(value));
-                let line = format!("    Train net output #{index}: {name} = {}{loss}", shown(value.into()));
+                let line = format!(
+                    "    Train net output #{index}: {name} = {}{loss}",
+                    shown(value.into())
+                );
                 watcher.event(&Event::Line(&line));
                 index += 1;
             }

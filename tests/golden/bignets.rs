@@ -29,9 +29,7 @@ fn run(folder: &Path) -> Outcome {
 
 /// Uniform in [-1, 1), exact in f32.
 fn u(name: &str, blob: u64, i: u64) -> f32 {
-    let state = fnv1a(name)
-        .wrapping_add(blob.wrapping_mul(0x9e37_79b9_7f4a_7c15))
-        .wrapping_add(i);
+    let state = fnv1a(name).wrapping_add(blob.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_add(i);
     (splitmix(state) >> 40) as f32 * 2f32.powi(-23) - 1.0
 }
 
@@ -98,9 +96,9 @@ fn try_run(folder: &Path) -> Result<Outcome, String> {
     for (name, _, wanted) in arrays.under("output") {
         let found = net.blob(name).ok_or_else(|| format!("there is no blob {name}"))?;
         let mean = wanted.iter().map(|v| f64::from(v.abs())).sum::<f64>() / wanted.len() as f64;
-        let is_prob = net.layers().any(|l| {
-            l.def().r#type() == "Softmax" && l.tops().any(|(top, _)| top == name)
-        });
+        let is_prob = net
+            .layers()
+            .any(|l| l.def().r#type() == "Softmax" && l.tops().any(|(top, _)| top == name));
         let atol = if is_prob { 1e-4 } else { 2e-4 * mean };
         let tolerance = Tolerance { rtol: 1e-3, atol, scaled: false };
         if let Err(why) = tolerance.check(found.data, wanted) {

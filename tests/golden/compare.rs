@@ -21,12 +21,24 @@ pub fn tolerance(kind: &str, case: &str) -> Tolerance {
         "pooling" if case.starts_with("ave") => ELEMENTWISE,
         "eltwise" if !case.starts_with("max") => ELEMENTWISE,
         "absval" | "accuracy" | "argmax" | "batchreindex" | "concat" | "crop" | "dropout"
-        | "eltwise" | "filter" | "flatten" | "im2col" | "pooling" | "relu" | "reshape" | "silence"
-        | "slice" | "split" | "threshold" | "tile" => EXACT,
+        | "eltwise" | "filter" | "flatten" | "im2col" | "pooling" | "relu" | "reshape"
+        | "silence" | "slice" | "split" | "threshold" | "tile" => EXACT,
         "bias" | "clip" | "embed" | "euclideanloss" | "prelu" | "scale" | "reduction"
         | "parameter" => ELEMENTWISE,
-        "bnll" | "elu" | "exp" | "log" | "power" | "sigmoid" | "swish" | "tanh" | "softmax"
-        | "softmaxloss" | "sigmoidceloss" | "hingeloss" | "infogainloss" | "contrastiveloss"
+        "bnll"
+        | "elu"
+        | "exp"
+        | "log"
+        | "power"
+        | "sigmoid"
+        | "swish"
+        | "tanh"
+        | "softmax"
+        | "softmaxloss"
+        | "sigmoidceloss"
+        | "hingeloss"
+        | "infogainloss"
+        | "contrastiveloss"
         | "multinomiallogisticloss" => FUNCTION,
         _ => LINEAR,
     }

@@ -74,7 +74,9 @@ fn try_run(folder: &Path) -> Result<Outcome, String> {
         net.backward().map_err(|e| e.to_string())?;
         for (name, _, wanted) in arrays.under("bottom_diff") {
             match net.diff(name) {
-                Some(found) => check(format!("diff of {name}"), tolerance.check(found.data, wanted)),
+                Some(found) => {
+                    check(format!("diff of {name}"), tolerance.check(found.data, wanted))
+                }
                 None if wanted.iter().all(|&d| d == 0.0) => {}
                 None => check(format!("diff of {name}"), Err("backward wrote none".to_owned())),
             }
@@ -104,7 +106,10 @@ pub fn load(net: &mut Net, arrays: &Arrays, prefix: &str) -> Result<(), String> 
         let (layer, index) = param_name(rest).ok_or("a param without index")?;
         let id = net.store.of_layer(layer, index).ok_or(format!("no param {rest}"))?;
         if net.store.params()[id].shape.count() != shape.count() {
-            return Err(format!("param {rest} is {}, wanted {shape}", net.store.params()[id].shape));
+            return Err(format!(
+                "param {rest} is {}, wanted {shape}",
+                net.store.params()[id].shape
+            ));
         }
         net.store.data_mut(id).copy_from_slice(values);
     }

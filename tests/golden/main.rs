@@ -64,7 +64,8 @@ fn roots() -> Vec<PathBuf> {
     let mut roots = vec![own.join("tests/golden")];
     let named = std::env::var_os("CORTADO_GOLDEN").map(PathBuf::from);
     let shared = || {
-        let shared = std::env::var_os("CORTADO_SHARED").map_or(own.join("../shared"), PathBuf::from);
+        let shared =
+            std::env::var_os("CORTADO_SHARED").map_or(own.join("../shared"), PathBuf::from);
         shared.join("golden")
     };
     let more = named.unwrap_or_else(shared);

@@ -22,8 +22,7 @@ fn geometry(n: usize, ic: usize, oc: usize, groups: usize, axes: &[Axis]) -> Opt
 fn check(g: &ConvGeometry) {
     let (x, w) = (integers(g.input_len(), 1), integers(g.weight_len(), 2));
     let (bias, dy) = (integers(g.oc, 3), integers(g.output_len(), 4));
-    let mut y_e: Vec<f32> =
-        (0..g.output_len()).map(|i| bias[i / g.spatial_out() % g.oc]).collect();
+    let mut y_e: Vec<f32> = (0..g.output_len()).map(|i| bias[i / g.spatial_out() % g.oc]).collect();
     reference::conv::forward(g, &x, &w, &mut y_e);
     let mut dx_e = vec![0.0; g.input_len()];
     reference::conv::backward_data(g, &dy, &w, &mut dx_e);

@@ -5,7 +5,8 @@ use cortado_proto::defaults::concat_axis;
 
 use super::slabs::copy_rows;
 use crate::{
-    Alias, Arity, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape,
+    Alias, Arity, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs,
+    Reshape,
 };
 
 /// The layer type.
@@ -48,7 +49,8 @@ impl Layer for ConcatLayer {
         let axis = first.axis(self.axis, "concat_param.axis")?;
         let mut length = 0;
         for (i, bottom) in cx.bottoms.iter().enumerate() {
-            if bottom.len() != first.len() || bottom.with_axis(axis, 0) != first.with_axis(axis, 0) {
+            if bottom.len() != first.len() || bottom.with_axis(axis, 0) != first.with_axis(axis, 0)
+            {
                 let why = format!("bottoms differ only in axis {axis}: {first} and {bottom}");
                 return Err(LayerError::bottom(i, why));
             }
@@ -65,7 +67,13 @@ impl Layer for ConcatLayer {
         let (step, mut at) = (self.widths.iter().sum(), 0);
         for (i, &width) in self.widths.iter().enumerate() {
             let from = cx.bottom(i).data;
-            copy_rows(self.outer, width, (from, width), (&mut cx.tops[0].data[at..], step), Write::Set);
+            copy_rows(
+                self.outer,
+                width,
+                (from, width),
+                (&mut cx.tops[0].data[at..], step),
+                Write::Set,
+            );
             at += width;
         }
         Ok(())
@@ -76,7 +84,13 @@ impl Layer for ConcatLayer {
         let Some(dy) = cx.top_diffs[0] else { return Ok(()) };
         for (diff, &width) in cx.bottom_diffs.iter_mut().zip(&self.widths) {
             if let Some(diff) = diff {
-                copy_rows(self.outer, width, (&dy.data[at..], step), (diff.data, width), diff.write);
+                copy_rows(
+                    self.outer,
+                    width,
+                    (&dy.data[at..], step),
+                    (diff.data, width),
+                    diff.write,
+                );
             }
             at += width;
         }

@@ -41,7 +41,9 @@ fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     let param = def.eltwise_param.clone().unwrap_or_default();
     let (coeffs, bottoms) = (param.coeff.len(), def.bottom.len());
     if coeffs != 0 && coeffs != bottoms {
-        let why = format!("`coeff` is given once per bottom or not at all: {bottoms} bottoms, {coeffs} entries");
+        let why = format!(
+            "`coeff` is given once per bottom or not at all: {bottoms} bottoms, {coeffs} entries"
+        );
         return Err(LayerError::field("eltwise_param.coeff", why));
     }
     if coeffs != 0 && param.operation() == EltwiseOp::Prod {
@@ -99,7 +101,9 @@ impl Layer for EltwiseLayer {
             match self.param.operation() {
                 EltwiseOp::Sum if add => k.axpy(coeff, dy, diff.data),
                 EltwiseOp::Sum if coeff == 1.0 => diff.data.copy_from_slice(dy),
-                EltwiseOp::Sum => k.affine(cortado_kernels::SrcDst::Apart(dy, diff.data), coeff, 0.0),
+                EltwiseOp::Sum => {
+                    k.affine(cortado_kernels::SrcDst::Apart(dy, diff.data), coeff, 0.0)
+                }
                 EltwiseOp::Max => {
                     let mask = cx.saved[0].bits();
                     for ((dx, &dy), &from) in diff.data.iter_mut().zip(dy).zip(mask) {

@@ -37,7 +37,8 @@ fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     }
     let tops = def.top.len();
     if shapes.len() > 1 && shapes.len() != tops {
-        let why = format!("`shape` is given once, or once per top: {tops} tops, {} shapes", shapes.len());
+        let why =
+            format!("`shape` is given once, or once per top: {tops} tops, {} shapes", shapes.len());
         return Err(LayerError::field("input_param.shape", why));
     }
     Ok(Box::new(InputLayer { shapes }))

@@ -51,7 +51,8 @@ fn reshaped(param: &ReshapeParameter, bottom: &Shape) -> Result<Shape, LayerErro
     }
     let end = if count == -1 { len } else { start + i64::from(count) };
     if count < -1 || end > len {
-        let why = format!("`num_axes` {count} from axis {start} on does not fit the bottom, {bottom}");
+        let why =
+            format!("`num_axes` {count} from axis {start} on does not fit the bottom, {bottom}");
         return Err(LayerError::field("reshape_param.num_axes", why));
     }
     let (start, end) = (start as usize, end as usize);
@@ -66,7 +67,8 @@ fn reshaped(param: &ReshapeParameter, bottom: &Shape) -> Result<Shape, LayerErro
             0 => match bottom.get(start + i) {
                 Some(&dim) => dims.push(dim),
                 None => {
-                    let why = format!("0 copies axis {}, which the bottom, {bottom}, lacks", start + i);
+                    let why =
+                        format!("0 copies axis {}, which the bottom, {bottom}, lacks", start + i);
                     return Err(LayerError::field(format!("reshape_param.shape.dim[{i}]"), why));
                 }
             },
@@ -81,7 +83,8 @@ fn reshaped(param: &ReshapeParameter, bottom: &Shape) -> Result<Shape, LayerErro
     };
     if let Some(at) = inferred {
         if known == 0 || bottom.count() % known != 0 {
-            let why = format!("the {} elements of {bottom} can't fill {}", bottom.count(), shape(&dims));
+            let why =
+                format!("the {} elements of {bottom} can't fill {}", bottom.count(), shape(&dims));
             return Err(LayerError::field("reshape_param.shape", why));
         }
         dims[at] = bottom.count() / known;

@@ -5,7 +5,8 @@ use cortado_proto::defaults::slice_axis;
 
 use super::slabs::copy_rows;
 use crate::{
-    Alias, Arity, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape,
+    Alias, Arity, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs,
+    Reshape,
 };
 
 /// The layer type.
@@ -96,7 +97,13 @@ impl Layer for SliceLayer {
         let (step, mut at) = (self.widths.iter().sum(), 0);
         let x = cx.bottom(0).data;
         for (top, &width) in cx.tops.iter_mut().zip(&self.widths) {
-            copy_rows(self.outer, width, (&x[at.min(x.len())..], step), (top.data, width), Write::Set);
+            copy_rows(
+                self.outer,
+                width,
+                (&x[at.min(x.len())..], step),
+                (top.data, width),
+                Write::Set,
+            );
             at += width;
         }
         Ok(())
@@ -108,7 +115,13 @@ impl Layer for SliceLayer {
         for (dy, &width) in cx.top_diffs.iter().zip(&self.widths) {
             if let Some(dy) = dy {
                 let to = at.min(diff.data.len());
-                copy_rows(self.outer, width, (dy.data, width), (&mut diff.data[to..], step), diff.write);
+                copy_rows(
+                    self.outer,
+                    width,
+                    (dy.data, width),
+                    (&mut diff.data[to..], step),
+                    diff.write,
+                );
             }
             at += width;
         }

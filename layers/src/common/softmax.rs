@@ -1,8 +1,6 @@
 //! Softmax: scores as probabilities.
 
-use crate::{
-    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape,
-};
+use crate::{Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape};
 
 /// The layer type.
 pub static KIND: LayerKind = LayerKind::new("Softmax", build, &DOC).in_place().needs(needs);

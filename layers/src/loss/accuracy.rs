@@ -17,7 +17,10 @@ pub static KIND: LayerKind = LayerKind::new("Accuracy", build, &DOC)
 
 static DOC: LayerDoc = LayerDoc {
     params: &["accuracy_param"],
-    bottoms: &["scores: N x C x …, the classes along `axis`", "labels: N x …, whole numbers below C"],
+    bottoms: &[
+        "scores: N x C x …, the classes along `axis`",
+        "labels: N x …, whole numbers below C",
+    ],
     tops: &["accuracy: scalar", "per class (optional): C"],
     forward: "the share of labels whose score is among the `top_k` best",
     notes: "Ties count against: a label is right when fewer than `top_k` other classes have a score at \

@@ -3,14 +3,13 @@
 use cortado_kernels::Write;
 
 use crate::{
-    Arity, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape, Shape,
+    Arity, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape,
+    Shape,
 };
 
 /// The layer type.
-pub static KIND: LayerKind = LayerKind::new("EuclideanLoss", build, &DOC)
-    .bottoms(Arity::exactly(2))
-    .needs(needs)
-    .loss();
+pub static KIND: LayerKind =
+    LayerKind::new("EuclideanLoss", build, &DOC).bottoms(Arity::exactly(2)).needs(needs).loss();
 
 static DOC: LayerDoc = LayerDoc {
     bottoms: &["a: N x …", "b: as many elements per item"],

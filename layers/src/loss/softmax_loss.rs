@@ -21,7 +21,10 @@ pub static KIND: LayerKind = LayerKind::new("SoftmaxWithLoss", build, &DOC)
 
 static DOC: LayerDoc = LayerDoc {
     params: &["loss_param", "softmax_param"],
-    bottoms: &["scores: N x C x …, the classes along `softmax_param.axis`", "labels: N x …, whole numbers below C"],
+    bottoms: &[
+        "scores: N x C x …, the classes along `softmax_param.axis`",
+        "labels: N x …, whole numbers below C",
+    ],
     tops: &["loss: scalar", "prob (optional): the softmax"],
     forward: "loss = −Σ ln(max(prob[label], FLT_MIN)) / normaliser",
     backward: "dscores = weight · (prob − [class = label]) / normaliser; 0 where ignored",

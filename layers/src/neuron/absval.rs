@@ -38,6 +38,14 @@ impl Pointwise for AbsVal {
     }
 
     fn backward(&self, k: &Kernels, diff: SrcDst<'_>, x: &[f32], _: &[f32], write: Write) {
-        k.map2(diff, x, write, |dy, x| if x > 0.0 { dy } else if x < 0.0 { -dy } else { 0.0 });
+        k.map2(diff, x, write, |dy, x| {
+            if x > 0.0 {
+                dy
+            } else if x < 0.0 {
+                -dy
+            } else {
+                0.0
+            }
+        });
     }
 }

@@ -41,7 +41,15 @@ impl Pointwise for Clip {
 
     fn forward(&self, k: &Kernels, io: SrcDst<'_>) {
         let (min, max) = (self.min, self.max);
-        k.map(io, move |x| if x < min { min } else if x > max { max } else { x });
+        k.map(io, move |x| {
+            if x < min {
+                min
+            } else if x > max {
+                max
+            } else {
+                x
+            }
+        });
     }
 
     fn backward(&self, k: &Kernels, diff: SrcDst<'_>, x: &[f32], _: &[f32], write: Write) {

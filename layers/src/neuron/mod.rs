@@ -25,6 +25,8 @@ fn ln_base(base: f32, field: &str) -> Result<f32, LayerError> {
     match base {
         -1.0 => Ok(1.0),
         base if base > 0.0 => Ok(base.ln()),
-        base => Err(LayerError::field(field, format!("`base` is above 0, or -1 for e; found {base}"))),
+        base => {
+            Err(LayerError::field(field, format!("`base` is above 0, or -1 for e; found {base}")))
+        }
     }
 }

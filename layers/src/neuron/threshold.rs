@@ -1,7 +1,8 @@
 //! Threshold: 1 above a value, else 0.
 
 use crate::{
-    Backward, Forward, GradBottoms, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape,
+    Backward, Forward, GradBottoms, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs,
+    Reshape,
 };
 
 /// The layer type.

@@ -4,8 +4,8 @@ use cortado_kernels::SrcDst;
 use cortado_proto::caffe::BatchNormParameter;
 
 use crate::{
-    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Phase, Reshape, SetUp,
-    Shape,
+    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Phase, Reshape,
+    SetUp, Shape,
 };
 
 /// The layer type.
@@ -86,7 +86,10 @@ impl Layer for BatchNormLayer {
     fn reshape(&mut self, cx: &mut Reshape<'_>) -> Result<(), LayerError> {
         let bottom = cx.bottoms[0].clone();
         if channels(&bottom) != self.channels {
-            let why = format!("the statistics are for {} channels, the bottom is {bottom}", self.channels);
+            let why = format!(
+                "the statistics are for {} channels, the bottom is {bottom}",
+                self.channels
+            );
             return Err(LayerError::bottom(0, why));
         }
         self.dims = match bottom.len() {

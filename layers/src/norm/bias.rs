@@ -5,19 +5,20 @@ use cortado_proto::caffe::BiasParameter;
 
 use crate::filler::or_zero;
 use crate::{
-    Arity, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape, SetUp,
-    Shape,
+    Arity, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape,
+    SetUp, Shape,
 };
 
 /// The layer type.
-pub static KIND: LayerKind = LayerKind::new("Bias", build, &DOC)
-    .bottoms(Arity::between(1, 2))
-    .in_place()
-    .needs(needs);
+pub static KIND: LayerKind =
+    LayerKind::new("Bias", build, &DOC).bottoms(Arity::between(1, 2)).in_place().needs(needs);
 
 static DOC: LayerDoc = LayerDoc {
     params: &["bias_param"],
-    bottoms: &["x: any shape", "β (instead of a blob): the axes of x from `axis` on, `num_axes` of them"],
+    bottoms: &[
+        "x: any shape",
+        "β (instead of a blob): the axes of x from `axis` on, `num_axes` of them",
+    ],
     tops: &["y: the shape of x"],
     blobs: &["β: the axes of x that it covers (absent with two bottoms)"],
     forward: "y = x + β, β repeated over the axes before and behind those that it covers",

@@ -19,7 +19,8 @@ fn covered(bottom: &Shape, axis: i32, num_axes: i32, message: &str) -> Result<Sh
         -1 => bottom.len() - first,
         n if n > 0 && first + n as usize <= bottom.len() => n as usize,
         n => {
-            let why = format!("`num_axes` {n} from axis {first} on does not fit the bottom, {bottom}");
+            let why =
+                format!("`num_axes` {n} from axis {first} on does not fit the bottom, {bottom}");
             return Err(LayerError::field(format!("{message}.num_axes"), why));
         }
     };

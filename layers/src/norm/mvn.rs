@@ -3,9 +3,7 @@
 use cortado_kernels::{SrcDst, Write};
 use cortado_proto::caffe::MvnParameter;
 
-use crate::{
-    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape,
-};
+use crate::{Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape};
 
 /// The layer type.
 pub static KIND: LayerKind = LayerKind::new("MVN", build, &DOC).needs(needs);

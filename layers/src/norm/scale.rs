@@ -6,19 +6,20 @@ use cortado_proto::defaults::filler_or;
 
 use crate::filler::or_zero;
 use crate::{
-    Arity, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape, SetUp,
-    Shape,
+    Arity, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape,
+    SetUp, Shape,
 };
 
 /// The layer type.
-pub static KIND: LayerKind = LayerKind::new("Scale", build, &DOC)
-    .bottoms(Arity::between(1, 2))
-    .in_place()
-    .needs(needs);
+pub static KIND: LayerKind =
+    LayerKind::new("Scale", build, &DOC).bottoms(Arity::between(1, 2)).in_place().needs(needs);
 
 static DOC: LayerDoc = LayerDoc {
     params: &["scale_param"],
-    bottoms: &["x: any shape", "γ (instead of a blob): the axes of x from `axis` on, `num_axes` of them"],
+    bottoms: &[
+        "x: any shape",
+        "γ (instead of a blob): the axes of x from `axis` on, `num_axes` of them",
+    ],
     tops: &["y: the shape of x"],
     blobs: &[
         "γ: the axes of x that it covers (absent with two bottoms)",
@@ -69,7 +70,12 @@ impl Layer for ScaleLayer {
         self.own = cx.bottoms.len() == 1;
         let covered = match cx.bottoms {
             [_, factor] => factor.clone(),
-            _ => super::covered(&cx.bottoms[0], self.param.axis(), self.param.num_axes(), "scale_param")?,
+            _ => super::covered(
+                &cx.bottoms[0],
+                self.param.axis(),
+                self.param.num_axes(),
+                "scale_param",
+            )?,
         };
         if self.own {
             cx.weight(covered.clone(), filler_or(self.param.filler.as_ref(), 1.0));

@@ -6,7 +6,8 @@ use cortado_proto::caffe::ConvolutionParameter;
 use super::conv_shape::{ConvShape, check_channels, same_shapes};
 use crate::filler::or_zero;
 use crate::{
-    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape, SetUp, Shape,
+    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape, SetUp,
+    Shape,
 };
 
 /// The layer type.

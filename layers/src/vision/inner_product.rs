@@ -5,7 +5,8 @@ use cortado_proto::caffe::InnerProductParameter;
 
 use crate::filler::or_zero;
 use crate::{
-    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape, SetUp, Shape,
+    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape, SetUp,
+    Shape,
 };
 
 /// The layer type.
@@ -15,7 +16,10 @@ static DOC: LayerDoc = LayerDoc {
     params: &["inner_product_param"],
     bottoms: &["x: M x K, where M is all axes before `axis` and K all from it on"],
     tops: &["y: the axes before `axis`, then num_output"],
-    blobs: &["W: num_output x K (K x num_output with `transpose`)", "b: num_output, unless bias_term is false"],
+    blobs: &[
+        "W: num_output x K (K x num_output with `transpose`)",
+        "b: num_output, unless bias_term is false",
+    ],
     forward: "y = x · Wᵀ + b",
     backward: "dx = dy · W   dW += dyᵀ · x   db += Σ_m dy",
     notes: "K is fixed at setup: a bottom of another size is an error. Without a `weight_filler` all \

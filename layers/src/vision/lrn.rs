@@ -57,7 +57,11 @@ impl LrnLayer {
             stride: 1,
             pad: (kernel - 1) / 2,
         };
-        PoolGeometry { n: bottom[0], c: bottom[1], windows: bottom[2..].iter().map(window).collect() }
+        PoolGeometry {
+            n: bottom[0],
+            c: bottom[1],
+            windows: bottom[2..].iter().map(window).collect(),
+        }
     }
 }
 

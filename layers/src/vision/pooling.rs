@@ -76,7 +76,8 @@ impl PoolingLayer {
             || self.param.stride_h.is_some()
             || self.param.pad_h.is_some();
         if two_only && spatial != 2 {
-            let why = format!("the `_h`/`_w` fields go with 2 spatial axes, the bottom is {bottom}");
+            let why =
+                format!("the `_h`/`_w` fields go with 2 spatial axes, the bottom is {bottom}");
             return Err(LayerError::field("pooling_param.kernel_h", why));
         }
         let round = match self.param.round_mode() {
@@ -88,7 +89,8 @@ impl PoolingLayer {
             let input = bottom[2 + i];
             let kernel = axes.kernel.map_or(input, |kernel| both(kernel, i));
             let (stride, pad) = (both(axes.stride, i), both(axes.pad, i));
-            let output = PoolGeometry::output_size(input, kernel, stride, pad, pads(&self.param), round);
+            let output =
+                PoolGeometry::output_size(input, kernel, stride, pad, pads(&self.param), round);
             let output = output.filter(|&output| output > 0 || input == 0).ok_or_else(|| {
                 let why = format!(
                     "the window (size {kernel}, stride {stride}, pad {pad}) does not fit spatial axis {i}, \

@@ -83,7 +83,9 @@ impl Kernels {
                     );
                 };
                 // SAFETY: `c` is this task's own memory.
-                unsafe { multiply_part(self.isa, Left::Plain(a, 1.0), oc, stride_part, add, c, &pack) }
+                unsafe {
+                    multiply_part(self.isa, Left::Plain(a, 1.0), oc, stride_part, add, c, &pack)
+                }
             };
             let at = (i * ic + first) * plane;
             if pointwise {
@@ -159,7 +161,9 @@ impl Kernels {
                     );
                 };
                 // SAFETY: every task has its group and part to itself.
-                unsafe { multiply_part(self.isa, Left::Plain(dy, 1.0), spatial, part, true, own, &pack) }
+                unsafe {
+                    multiply_part(self.isa, Left::Plain(dy, 1.0), spatial, part, true, own, &pack)
+                }
             }
         });
     }

@@ -49,7 +49,12 @@ impl<'a> Columns<'a> {
     /// inside `range` that meet inputs of one line, and `f(columns, None)` for those that meet the
     /// padding. Inputs of a run are `stride` apart.
     #[inline(always)]
-    fn runs(&self, row: usize, range: Range<usize>, mut f: impl FnMut(Range<usize>, Option<usize>)) {
+    fn runs(
+        &self,
+        row: usize,
+        range: Range<usize>,
+        mut f: impl FnMut(Range<usize>, Option<usize>),
+    ) {
         let (channel, mut kernel) = (row / self.kernel_len, row % self.kernel_len);
         let across = meeting(&self.inner, kernel % self.inner.kernel);
         kernel /= self.inner.kernel;

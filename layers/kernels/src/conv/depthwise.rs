@@ -21,10 +21,7 @@ fn meeting(w: &Window, kernel: usize) -> (std::ops::Range<usize>, usize) {
 /// Calls `f(line of the output, its columns, first input element, weight index)` for every line of
 /// every kernel element.
 #[inline(always)]
-fn lines(
-    windows: &[Window],
-    mut f: impl FnMut(usize, std::ops::Range<usize>, usize, usize),
-) {
+fn lines(windows: &[Window], mut f: impl FnMut(usize, std::ops::Range<usize>, usize, usize)) {
     let [down, across] = windows else { return };
     for ky in 0..down.kernel {
         let (rows, top) = meeting(down, ky);
@@ -75,7 +72,10 @@ impl Kernels {
                         let src = &src[from..];
                         match stride {
                             1 => dst.iter_mut().zip(src).for_each(|(d, s)| *d += weight * s),
-                            2 => dst.iter_mut().zip(src.iter().step_by(2)).for_each(|(d, s)| *d += weight * s),
+                            2 => dst
+                                .iter_mut()
+                                .zip(src.iter().step_by(2))
+                                .for_each(|(d, s)| *d += weight * s),
                             _ => dst
                                 .iter_mut()
                                 .zip(src.iter().step_by(stride))

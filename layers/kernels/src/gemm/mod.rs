@@ -179,7 +179,9 @@ unsafe fn multiply_blocks(
             if rows == tile.rows && columns == tile.columns {
                 // SAFETY: the whole tile lies inside the part, which is ours; a table of this
                 // instruction set exists only where it is there.
-                unsafe { isa.multiply(depth, a, b, c.at(row * part.stride + column), part.stride, add) }
+                unsafe {
+                    isa.multiply(depth, a, b, c.at(row * part.stride + column), part.stride, add)
+                }
             } else {
                 let mut edge = [0.0; MAX_TILE];
                 // SAFETY: the buffer holds the largest tile.
@@ -284,7 +286,15 @@ impl Kernels {
 
     /// C (m x n) = alpha · A · op(B) (k x n) + beta · C for a packed A. `alpha` must be 1 unless the
     /// caller scales by itself.
-    pub fn gemm_packed(&self, a: &PackedA, tb: Trans, n: usize, b: &[f32], beta: f32, c: &mut [f32]) {
+    pub fn gemm_packed(
+        &self,
+        a: &PackedA,
+        tb: Trans,
+        n: usize,
+        b: &[f32],
+        beta: f32,
+        c: &mut [f32],
+    ) {
         assert_eq!(a.isa, self.isa, "packed for another instruction set");
         assert_eq!(b.len(), a.k * n, "B is not {} x {n}", a.k);
         assert_eq!(c.len(), a.m * n, "C is not {} x {n}", a.m);

@@ -50,6 +50,11 @@ pub fn backward_data<T: Real>(g: &ConvGeometry, diff_dst: &[T], weights: &[T], d
 }
 
 /// diff_weights += diff_dst * src
-pub fn backward_weights<T: Real>(g: &ConvGeometry, src: &[T], diff_dst: &[T], diff_weights: &mut [T]) {
+pub fn backward_weights<T: Real>(
+    g: &ConvGeometry,
+    src: &[T],
+    diff_dst: &[T],
+    diff_weights: &mut [T],
+) {
     products(g, |i, w, o| diff_weights[w] += diff_dst[o] * src[i]);
 }
