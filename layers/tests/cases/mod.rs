@@ -1,0 +1,28 @@
+//! The tables, one file per family.
+
+use cortado_layers::check::GradientCase;
+
+mod common;
+mod loss;
+mod neuron;
+mod norm;
+mod vision;
+
+/// Type and case.
+pub type Gradient = (&'static str, GradientCase);
+
+/// A layer, the shape and (repeated) values of its bottoms, and the error it must give: `At: why`.
+pub type Mistake = (&'static str, &'static [(&'static [usize], &'static [f32])], &'static str);
+
+/// All gradient cases.
+pub fn gradients() -> impl Iterator<Item = &'static Gradient> {
+    let tables =
+        [common::GRADIENTS, loss::GRADIENTS, neuron::GRADIENTS, norm::GRADIENTS, vision::GRADIENTS];
+    tables.into_iter().flatten()
+}
+
+/// All mistakes.
+pub fn errors() -> impl Iterator<Item = &'static Mistake> {
+    let tables = [common::ERRORS, loss::ERRORS, neuron::ERRORS, norm::ERRORS, vision::ERRORS];
+    tables.into_iter().flatten()
+}
