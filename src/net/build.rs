@@ -487,10 +487,9 @@ fn unknown_type(def: &LayerDef, registry: &Registry) -> NetError {
 
 /// Parameter blocks of the file that neither the schema nor the type knows.
 fn unclaimed(def: &LayerDef, kind: &LayerKind) -> Vec<NetError> {
-    let told = def.unclaimed(kind.extensions).into_iter().map(|error| NetError {
-        place: error.place.clone(),
-        notes: error.notes.clone(),
-        ..NetError::at(def, None, NetErrorKind::UnknownBlock(error.kind.to_string()))
+    let told = def.unclaimed(kind.extensions).into_iter().map(|error| {
+        let unknown = NetErrorKind::UnknownBlock(error.kind.to_string());
+        NetError::at(def, None, unknown).told_at(&error)
     });
     told.collect()
 }

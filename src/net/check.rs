@@ -140,7 +140,7 @@ impl Net {
                 let node = &self.nodes[reader];
                 let later = reader >= i;
                 let backward = !node.alias && node.backward && (node.kind.needs)(&node.def).bottom;
-                !own_read && !(node.alias && reader < i) && (later || backward)
+                !own_read && (later || backward)
             });
             !read_by_maker && !seen_by_user && !read_by_others
         })

@@ -1,6 +1,7 @@
 //! What can be wrong with a net: a mistake with layer, type and place.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 
 use cortado_layers::{At, LayerDef, LayerError};
 use cortado_proto::{Diagnostic, Located, Origin};
@@ -43,9 +44,14 @@ pub enum NetErrorKind {
     Rule(String),
 }
 
-/// One mistake of a net.
+/// One mistake of a net: one pointer wide, since every pass returns it.
 #[derive(Clone, Debug)]
-pub struct NetError {
+pub struct NetError(Box<NetErrorParts>);
+
+/// The parts of a [`NetError`], which dereferences to them.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct NetErrorParts {
     /// What.
     pub kind: NetErrorKind,
     /// Name of the layer, if it is about one.
@@ -58,10 +64,24 @@ pub struct NetError {
     pub notes: Vec<String>,
 }
 
+impl Deref for NetError {
+    type Target = NetErrorParts;
+    fn deref(&self) -> &NetErrorParts {
+        &self.0
+    }
+}
+
+impl DerefMut for NetError {
+    fn deref_mut(&mut self) -> &mut NetErrorParts {
+        &mut self.0
+    }
+}
+
 impl NetError {
     /// About the net as a whole.
     pub fn new(kind: NetErrorKind) -> NetError {
-        NetError { kind, layer: None, type_name: None, place: None, notes: Vec::new() }
+        let (layer, type_name, place, notes) = (None, None, None, Vec::new());
+        NetError(Box::new(NetErrorParts { kind, layer, type_name, place, notes }))
     }
 
     /// About a layer, at one of its fields.
@@ -73,13 +93,13 @@ impl NetError {
             Origin::Upgrade(what) => vec![format!("the layer was made by the upgrade of {what}")],
             _ => Vec::new(),
         };
-        NetError {
+        NetError(Box::new(NetErrorParts {
             kind,
             layer: Some(def.name().to_owned()),
             type_name: Some(def.r#type().to_owned()),
             place: def.place.span_of(field),
             notes,
-        }
+        }))
     }
 
     /// What a layer found, at the place it means.
@@ -94,6 +114,13 @@ impl NetError {
         let mut found = NetError::at(def, field.as_deref(), NetErrorKind::Layer(error));
         found.notes.extend(help);
         found
+    }
+
+    /// At the place, and with the help, of an error of the file.
+    pub(crate) fn told_at(mut self, error: &cortado_proto::Error) -> NetError {
+        self.place.clone_from(&error.place);
+        self.notes.clone_from(&error.notes);
+        self
     }
 
     /// With one more line of help.
@@ -142,10 +169,9 @@ impl NetErrors {
 
     /// The mistakes of a file, found on the way to the net.
     pub(crate) fn from_proto(errors: cortado_proto::Errors) -> NetErrors {
-        let told = errors.into_iter().map(|error| NetError {
-            place: error.place.clone(),
-            notes: error.notes.clone(),
-            ..NetError::new(NetErrorKind::Rule(error.kind.to_string()))
+        let told = errors.into_iter().map(|error| {
+            let rule = NetErrorKind::Rule(error.kind.to_string());
+            NetError::new(rule).told_at(&error)
         });
         NetErrors(told.collect())
     }

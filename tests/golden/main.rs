@@ -16,15 +16,21 @@ use std::process::ExitCode;
 
 /// What became of a case.
 pub enum Outcome {
+    /// As the original has it.
     Passed,
+    /// Differs; how.
     Failed(String),
+    /// Not run; why.
     Skipped(String),
 }
 
 /// A case: its name, and what runs it.
 pub struct Case {
+    /// Its path under the root.
     pub name: String,
+    /// Where its files are.
     pub folder: PathBuf,
+    /// What runs it.
     pub run: fn(&Path) -> Outcome,
 }
 

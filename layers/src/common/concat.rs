@@ -32,7 +32,7 @@ fn needs(_: &LayerDef) -> Needs {
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
-    let axis = concat_axis(&def.concat_param.clone().unwrap_or_default())?;
+    let axis = concat_axis(&def.concat_param.unwrap_or_default())?;
     Ok(Box::new(ConcatLayer { axis, outer: 0, widths: Vec::new() }))
 }
 

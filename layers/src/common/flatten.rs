@@ -24,7 +24,7 @@ fn needs(_: &LayerDef) -> Needs {
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
-    let param = def.flatten_param.clone().unwrap_or_default();
+    let param = def.flatten_param.unwrap_or_default();
     Ok(Box::new(AliasLayer(move |bottom: &Shape| {
         let first = bottom.axis(param.axis(), "flatten_param.axis")?;
         let last = bottom.axis(param.end_axis(), "flatten_param.end_axis")?;

@@ -82,7 +82,7 @@ fn reshaped(param: &ReshapeParameter, bottom: &Shape) -> Result<Shape, LayerErro
         return Err(LayerError::field("reshape_param.shape", why));
     };
     if let Some(at) = inferred {
-        if known == 0 || bottom.count() % known != 0 {
+        if known == 0 || !bottom.count().is_multiple_of(known) {
             let why =
                 format!("the {} elements of {bottom} can't fill {}", bottom.count(), shape(&dims));
             return Err(LayerError::field("reshape_param.shape", why));

@@ -52,7 +52,7 @@ impl SliceLayer {
     fn lengths(&self, length: usize, tops: usize) -> Result<Vec<usize>, LayerError> {
         let fail = |why: String| Err(LayerError::field("slice_param.slice_point", why));
         if self.points.is_empty() {
-            if length % tops != 0 {
+            if !length.is_multiple_of(tops) {
                 return fail(format!("an axis of length {length} has no {tops} equal parts"));
             }
             return Ok(vec![length / tops; tops]);

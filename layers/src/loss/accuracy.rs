@@ -37,7 +37,7 @@ fn needs(_: &LayerDef) -> Needs {
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
-    let param = def.accuracy_param.clone().unwrap_or_default();
+    let param = def.accuracy_param.unwrap_or_default();
     if param.top_k() == 0 {
         return Err(LayerError::field("accuracy_param.top_k", "`top_k` is at least 1, found 0"));
     }

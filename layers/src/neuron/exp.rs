@@ -25,7 +25,7 @@ fn needs(_: &LayerDef) -> Needs {
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
-    let p = def.exp_param.clone().unwrap_or_default();
+    let p = def.exp_param.unwrap_or_default();
     let ln_base = super::ln_base(p.base(), "exp_param.base")?;
     let (inner, outer) = (ln_base * p.scale(), (ln_base * p.shift()).exp());
     Ok(Box::new(Neuron(Exp { inner, outer })))

@@ -25,7 +25,7 @@ fn needs(_: &LayerDef) -> Needs {
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
-    let p = def.log_param.clone().unwrap_or_default();
+    let p = def.log_param.unwrap_or_default();
     let factor = 1.0 / super::ln_base(p.base(), "log_param.base")?;
     Ok(Box::new(Neuron(Log { factor, scale: p.scale(), shift: p.shift() })))
 }

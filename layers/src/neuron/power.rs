@@ -26,7 +26,7 @@ fn needs(_: &LayerDef) -> Needs {
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
-    Ok(Box::new(Neuron(Power(def.power_param.clone().unwrap_or_default()))))
+    Ok(Box::new(Neuron(Power(def.power_param.unwrap_or_default()))))
 }
 
 struct Power(PowerParameter);

@@ -26,7 +26,7 @@ fn needs(_: &LayerDef) -> Needs {
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
-    let param = def.mvn_param.clone().unwrap_or_default();
+    let param = def.mvn_param.unwrap_or_default();
     Ok(Box::new(MvnLayer { param, rows: 0, width: 0 }))
 }
 

@@ -105,7 +105,7 @@ pub(super) fn check_channels(
         let why = "`num_output` must be given and above 0";
         return Err(LayerError::field("convolution_param.num_output", why));
     }
-    if groups == 0 || channels % groups != 0 || outputs % groups != 0 {
+    if groups == 0 || !channels.is_multiple_of(groups) || outputs % groups != 0 {
         let why = format!(
             "`group` {groups} must divide the {channels} channels of the bottom and `num_output` {outputs}"
         );

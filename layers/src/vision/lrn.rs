@@ -31,8 +31,8 @@ fn needs(_: &LayerDef) -> Needs {
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
-    let param = def.lrn_param.clone().unwrap_or_default();
-    if param.local_size() % 2 == 0 {
+    let param = def.lrn_param.unwrap_or_default();
+    if param.local_size().is_multiple_of(2) {
         let why = format!("`local_size` must be odd, found {}", param.local_size());
         return Err(LayerError::field("lrn_param.local_size", why));
     }

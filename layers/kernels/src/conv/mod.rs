@@ -137,7 +137,10 @@ impl Kernels {
 
 /// Sizes that the loops rely on.
 fn check(g: &ConvGeometry, src: &[f32], weights: &[f32], dst: &[f32]) {
-    assert!(g.groups > 0 && g.ic % g.groups == 0 && g.oc % g.groups == 0, "groups do not divide");
+    assert!(
+        g.groups > 0 && g.ic.is_multiple_of(g.groups) && g.oc.is_multiple_of(g.groups),
+        "groups do not divide"
+    );
     assert_eq!(src.len(), g.input_len(), "src does not fit the geometry");
     assert_eq!(weights.len(), g.weight_len(), "weights do not fit the geometry");
     assert_eq!(dst.len(), g.output_len(), "dst does not fit the geometry");
