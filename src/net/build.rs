@@ -9,7 +9,7 @@ use cortado_layers::{
 use cortado_proto::caffe::ParamSpec;
 use cortado_proto::caffe::param_spec::DimCheckMode;
 use cortado_proto::def::NetDef;
-use cortado_proto::{Diagnostic, schema};
+use cortado_proto::{Diagnostic, Origin, schema};
 
 use super::splits::{Wired, splits};
 use super::{
@@ -31,7 +31,8 @@ impl Net {
         let mut notes = std::mem::take(&mut def.notes);
         let upgraded = cortado_proto::upgrade::net(&mut def).map_err(NetErrors::from_proto)?;
         notes.extend(upgraded.into_iter().map(|what| Diagnostic::note(what, None)));
-        let mut errors = super::filter::filter(&mut def, &options.state);
+        let state = options.state.clone().and(def.param.state.as_ref());
+        let mut errors = super::filter::filter(&mut def, &state);
         let source = def.source.as_ref().map(|source| source.name.clone());
         let param = def.param;
         let wired = splits(def.layers);
@@ -58,7 +59,7 @@ impl Net {
         let mut net = Net {
             name: param.name().to_owned(),
             source,
-            state: options.state.clone(),
+            state,
             seed: options.seed,
             nodes,
             blobs,
@@ -179,6 +180,7 @@ impl Builder<'_> {
         }
         let params = self.params(&mut def, &requests)?;
 
+        let inserted = matches!(def.place.origin(), Origin::Split(_));
         let node = self.nodes.len();
         for (j, &bottom) in bottoms.iter().enumerate() {
             self.blobs[bottom].readers.push((node, j));
@@ -192,7 +194,7 @@ impl Builder<'_> {
             requests.iter().enumerate().filter(move |(_, r)| r.kind == wanted).map(|(i, _)| i)
         };
         self.nodes.push(Node {
-            alias: kind.is_alias(bottoms.len(), in_place.len()),
+            alias: inserted || kind.is_alias(bottoms.len(), in_place.len()),
             kind,
             layer,
             bottoms,

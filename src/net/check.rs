@@ -158,7 +158,11 @@ impl Net {
         for (node, wanted) in self.nodes.iter_mut().zip(wanted).rev() {
             node.diff_to = vec![DiffTo::Nobody; node.bottoms.len()];
             node.spare = vec![Vec::new(); node.bottoms.len()];
-            if !node.backward || node.alias {
+            if !node.backward {
+                continue;
+            }
+            if node.alias {
+                self.storages[self.blobs[node.bottoms[0]].storage].has_diff = true;
                 continue;
             }
             // Diffs that are read but never written start at zero.

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use cortado_layers::{
     Layer, LayerDef, LayerKind, Layout, PackCache, Phase, Registry, Shape, Tensor, View, ViewMut,
 };
-use cortado_proto::{Diagnostic, NetDef};
+use cortado_proto::{Diagnostic, NetDef, caffe};
 use rayon::ThreadPool;
 use smallvec::SmallVec;
 
@@ -49,6 +49,17 @@ impl NetState {
     /// The state of a phase, level 0, no stages.
     pub fn of(phase: Phase) -> NetState {
         NetState { phase, level: 0, stages: Vec::new() }
+    }
+
+    /// With what the `state` block of a net adds: its stages, and its level where none was given.
+    fn and(mut self, block: Option<&caffe::NetState>) -> NetState {
+        if let Some(block) = block {
+            self.level = if self.level == 0 { block.level() } else { self.level };
+            let new = block.stage.iter().filter(|stage| !self.stages.contains(stage));
+            let new: Vec<String> = new.cloned().collect();
+            self.stages.extend(new);
+        }
+        self
     }
 }
 

@@ -14,30 +14,34 @@ static DOC: LayerDoc = LayerDoc {
     tops: &["y: the shape of x"],
     forward: "y = ln(1 + e^x), computed as x + ln(1 + e^−x) for x > 0",
     backward: "dx = dy · e^x / (1 + e^x), with x taken as at most 50",
-    notes: "",
+    notes: "In place, backward takes y for x, as the original does: a top of another name gives the \
+            right gradient.",
     example: r#"layer { name: "bnll" type: "BNLL" bottom: "x" top: "y" }"#,
     source: "Caffe's bnll_layer.cpp",
     ..LayerDoc::new("A smooth rectifier.")
 };
 
-fn needs(_: &LayerDef) -> Needs {
-    Needs::BOTTOM
+fn needs(def: &LayerDef) -> Needs {
+    if super::overwrites(def) { Needs::TOP } else { Needs::BOTTOM }
 }
 
-fn build(_: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
-    Ok(Box::new(Neuron(Bnll)))
+fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
+    Ok(Box::new(Neuron(Bnll { overwrites: super::overwrites(def) })))
 }
 
-struct Bnll;
+struct Bnll {
+    overwrites: bool,
+}
 
 impl Pointwise for Bnll {
-    const KEEPS_X: bool = true;
+    const KEEPS_X: bool = false;
 
     fn forward(&self, k: &Kernels, io: SrcDst<'_>) {
         k.map(io, |x| if x > 0.0 { x + (-x).exp().ln_1p() } else { x.exp().ln_1p() });
     }
 
-    fn backward(&self, k: &Kernels, diff: SrcDst<'_>, x: &[f32], _: &[f32], write: Write) {
+    fn backward(&self, k: &Kernels, diff: SrcDst<'_>, x: &[f32], y: &[f32], write: Write) {
+        let x = if self.overwrites { y } else { x };
         k.map2(diff, x, write, |dy, x| {
             let e = x.min(50.0).exp();
             dy * e / (e + 1.0)

@@ -18,6 +18,8 @@ pub mod threshold;
 
 pub use pointwise::{Neuron, Pointwise};
 
+use crate::LayerDef;
+
 use crate::LayerError;
 
 /// The natural logarithm of a base; −1 stands for e.
@@ -29,4 +31,9 @@ fn ln_base(base: f32, field: &str) -> Result<f32, LayerError> {
             Err(LayerError::field(field, format!("`base` is above 0, or -1 for e; found {base}")))
         }
     }
+}
+
+/// Whether the file runs the layer in place. The original's backward then sees y where it wants x.
+fn overwrites(def: &LayerDef) -> bool {
+    def.bottom.first() == def.top.first()
 }

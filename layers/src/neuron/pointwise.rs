@@ -6,13 +6,14 @@ use crate::{Backward, Forward, Layer, LayerError, Reshape};
 
 /// The arithmetic of such a layer.
 pub trait Pointwise: Send {
-    /// Whether the derivative reads x: then a layer in place keeps a copy of it.
+    /// Whether a layer in place keeps a copy of x for its derivative. The types that read x and keep
+    /// none give the original's gradient in place, which sees the overwritten value.
     const KEEPS_X: bool;
 
     /// y = f(x)
     fn forward(&self, k: &Kernels, io: SrcDst<'_>);
 
-    /// dx = f'(x) · dy; `x` only where `KEEPS_X`, else it is y as well.
+    /// dx = f'(x) · dy; in place and without `KEEPS_X`, `x` is y as well.
     fn backward(&self, k: &Kernels, diff: SrcDst<'_>, x: &[f32], y: &[f32], write: Write);
 }
 
