@@ -12,6 +12,7 @@ pub mod filler;
 mod kind;
 mod layer;
 mod packs;
+pub mod page;
 mod registry;
 pub mod rng;
 mod shape;

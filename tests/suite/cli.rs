@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::support::{ROOT, cortado, cortado_in, none, stderr, stdout};
 
-const COMMANDS: [&str; 5] = ["train", "test", "time", "summary", "classify"];
+const COMMANDS: [&str; 6] = ["train", "test", "time", "summary", "classify", "layers"];
 
 #[test]
 fn every_command_has_help_with_an_example() {
@@ -216,4 +216,23 @@ fn a_disk_that_is_full_leaves_the_old_snapshot_and_says_so() {
         .filter(|name| name.starts_with('.'))
         .collect();
     assert!(left.is_empty(), "{left:?} are left");
+}
+
+#[test]
+fn the_layer_reference_is_current() {
+    let written =
+        std::fs::read_to_string(Path::new(ROOT).join("docs/layers.md")).unwrap_or_default();
+    let current = stdout(&cortado(&["layers", "--markdown"]));
+    assert!(written == current, "run: cargo run --release -- layers --markdown > docs/layers.md");
+}
+
+#[test]
+fn a_layer_page_is_found_whatever_its_case_and_a_wrong_name_gets_a_hint() {
+    let page = stdout(&cortado(&["layers", "batchnorm"]));
+    for part in ["## BatchNorm", "`eps`", "0.00001", "Why two layers"] {
+        assert!(page.contains(part), "{part} is missing in\n{page}");
+    }
+    let output = cortado(&["layers", "BatchNrom"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("similar: BatchNorm"), "{}", stderr(&output));
 }
