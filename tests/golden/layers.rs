@@ -30,9 +30,9 @@ fn run(folder: &Path) -> Outcome {
 
 fn try_run(folder: &Path) -> Result<Outcome, String> {
     let arrays = Arrays::read(&folder.join("case.safetensors"))?;
-    let tolerance = tolerance(arrays.string("kind"), arrays.string("case"));
     let phase = if arrays.string("phase") == "TRAIN" { Phase::Train } else { Phase::Test };
     let def = NetDef::read(folder.join("net.prototxt")).map_err(|e| e.to_string())?;
+    let tolerance = tolerance(arrays.string("kind"), arrays.string("case"), &def);
     let mut net = match Net::build(def, &NetOptions::new(phase)) {
         Ok(net) => net,
         Err(errors) => {
