@@ -146,8 +146,9 @@ pub fn pool_axes(p: &PoolingParameter) -> Result<PoolAxes, Error> {
     if kernel.contains(&0) {
         return fail("kernel_size", "must not be 0");
     }
-    if pad[0] >= kernel[0] || pad[1] >= kernel[1] {
-        return fail("pad", "must be smaller than the kernel");
+    if let Some((pad, kernel)) = pad.iter().zip(kernel).find(|&(&pad, kernel)| pad >= kernel) {
+        let why = format!("must be smaller than the kernel, found pad {pad} and kernel {kernel}");
+        return fail("pad", &why);
     }
     Ok(PoolAxes { kernel: Some(size(kernel)), stride: size(stride), pad: size(pad) })
 }

@@ -47,14 +47,15 @@ impl Layer for ConcatLayer {
     fn reshape(&mut self, cx: &mut Reshape<'_>) -> Result<(), LayerError> {
         let first = &cx.bottoms[0];
         let axis = first.axis(self.axis, "concat_param.axis")?;
-        let mut length = 0;
+        let mut length = 0_usize;
         for (i, bottom) in cx.bottoms.iter().enumerate() {
             if bottom.len() != first.len() || bottom.with_axis(axis, 0) != first.with_axis(axis, 0)
             {
-                let why = format!("bottoms differ only in axis {axis}: {first} and {bottom}");
+                let why =
+                    format!("bottoms may differ only in axis {axis}, found {first} and {bottom}");
                 return Err(LayerError::bottom(i, why));
             }
-            length += bottom[axis];
+            length = bottom[axis].saturating_add(length);
         }
         self.outer = first.count_to(axis);
         self.widths = cx.bottoms.iter().map(|bottom| bottom.count_from(axis)).collect();

@@ -23,18 +23,22 @@ pub(super) fn class(
     Err(LayerError::bottom(1, why))
 }
 
-/// One label per item: as many as the scores have positions.
+/// At least one class; one label per item: as many as the scores have positions.
 pub(super) fn check_count(
     labels: &crate::Shape,
     scores: &crate::Shape,
     axis: usize,
 ) -> Result<(), LayerError> {
+    if scores[axis] == 0 {
+        let why = format!("the scores, {scores}, hold no class: axis {axis} is empty");
+        return Err(LayerError::bottom(0, why));
+    }
     let wanted = scores.count_to(axis) * scores.count_from(axis + 1);
     if labels.count() == wanted {
         return Ok(());
     }
     let why = format!(
-        "the labels, {labels}, must have one element per item of the scores, {scores}: {wanted}"
+        "the labels must have one element per position of the scores, {wanted} for {scores}; found {labels}"
     );
     Err(LayerError::bottom(1, why)
         .help("with axis 1, scores N x C x H x W go with labels N x H x W (or N x 1 x H x W)"))

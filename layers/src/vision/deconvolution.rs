@@ -58,8 +58,7 @@ struct DeconvolutionLayer {
 impl Layer for DeconvolutionLayer {
     fn setup(&mut self, cx: &mut SetUp<'_>) -> Result<(), LayerError> {
         let shape = ConvShape::new(&self.param, &cx.bottoms[0])?;
-        let channels = shape.channels(&cx.bottoms[0]);
-        let (outputs, groups) = check_channels(&self.param, channels)?;
+        let [outputs, groups, channels] = check_channels(&self.param, &shape, &cx.bottoms[0])?;
         let mut weights = vec![channels, outputs / groups];
         weights.extend(&shape.axes.kernel);
         cx.weight(weights, or_zero(&self.param.weight_filler));

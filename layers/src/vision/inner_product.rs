@@ -75,6 +75,10 @@ impl Layer for InnerProductLayer {
         self.axis = bottom.axis(self.param.axis(), "inner_product_param.axis")?;
         self.k = bottom.count_from(self.axis);
         let (n, k) = (self.n(), self.k);
+        if k == 0 {
+            let why = format!("the bottom, {bottom}, has no elements from axis {} on", self.axis);
+            return Err(LayerError::bottom(0, why));
+        }
         let weights = if self.param.transpose() { [k, n] } else { [n, k] };
         cx.weight(weights, or_zero(&self.param.weight_filler));
         if self.param.bias_term() {

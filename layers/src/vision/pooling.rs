@@ -93,11 +93,10 @@ impl PoolingLayer {
                 PoolGeometry::output_size(input, kernel, stride, pad, pads(&self.param), round);
             let output = output.filter(|&output| output > 0 || input == 0).ok_or_else(|| {
                 let why = format!(
-                    "the window (size {kernel}, stride {stride}, pad {pad}) does not fit spatial axis {i}, \
-                     of length {input}"
+                    "the window (size {kernel}, stride {stride}, pad {pad}) does not fit spatial axis {i} \
+                     of the bottom, {bottom}"
                 );
                 LayerError::field("pooling_param.kernel_size", why)
-                    .help(format!("the bottom is {bottom}"))
             })?;
             windows.push(PoolWindow { input, output, kernel, stride, pad });
         }
