@@ -69,7 +69,8 @@ impl SingleLayer {
         SingleLayer::of(registry, def, phase, bottoms)
     }
 
-    fn of(
+    /// Builds the layer of a definition.
+    pub fn of(
         registry: &Registry,
         def: &LayerDef,
         phase: Phase,
@@ -240,7 +241,7 @@ impl SingleLayer {
         let bottoms = lent(&bottoms, self.in_place);
         let tops: Vec<View> = tops.iter().map(Tensor::view).collect();
         let mut dy: Vec<Option<View>> = top_diffs.iter().map(|t| Some(t.view())).collect();
-        if let (true, Some(diff)) = (self.in_place, &mut into.bottoms[0]) {
+        if let (true, Some(Some(diff))) = (self.in_place, into.bottoms.first_mut()) {
             diff.data_mut().copy_from_slice(top_diffs[0].data());
             dy[0] = None;
         }

@@ -71,8 +71,8 @@ impl Layer for ConcatLayer {
             copy_rows(
                 self.outer,
                 width,
-                (from, width),
-                (&mut cx.tops[0].data[at..], step),
+                (from, 0, width),
+                (&mut *cx.tops[0].data, at, step),
                 Write::Set,
             );
             at += width;
@@ -88,8 +88,8 @@ impl Layer for ConcatLayer {
                 copy_rows(
                     self.outer,
                     width,
-                    (&dy.data[at..], step),
-                    (diff.data, width),
+                    (dy.data, at, step),
+                    (&mut *diff.data, 0, width),
                     diff.write,
                 );
             }

@@ -102,13 +102,7 @@ impl Layer for SliceLayer {
         let (step, mut at) = (self.widths.iter().sum(), 0);
         let x = cx.bottom(0).data;
         for (top, &width) in cx.tops.iter_mut().zip(&self.widths) {
-            copy_rows(
-                self.outer,
-                width,
-                (&x[at.min(x.len())..], step),
-                (top.data, width),
-                Write::Set,
-            );
+            copy_rows(self.outer, width, (x, at, step), (&mut *top.data, 0, width), Write::Set);
             at += width;
         }
         Ok(())
@@ -119,12 +113,11 @@ impl Layer for SliceLayer {
         let Some(diff) = &mut cx.bottom_diffs[0] else { return Ok(()) };
         for (dy, &width) in cx.top_diffs.iter().zip(&self.widths) {
             if let Some(dy) = dy {
-                let to = at.min(diff.data.len());
                 copy_rows(
                     self.outer,
                     width,
-                    (dy.data, width),
-                    (&mut diff.data[to..], step),
+                    (dy.data, 0, width),
+                    (&mut *diff.data, at, step),
                     diff.write,
                 );
             }

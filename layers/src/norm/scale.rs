@@ -90,6 +90,10 @@ impl Layer for ScaleLayer {
         let bottom = cx.bottoms[0].clone();
         let factor: &Shape = if self.own { &cx.params[0] } else { &cx.bottoms[1] };
         self.dims = super::around(&bottom, factor, self.param.axis(), "scale_param", !self.own)?;
+        if let Some(bias) = self.bias().map(|i| &cx.params[i]).filter(|&bias| bias != factor) {
+            let why = format!("the bias is for {bias}, the second bottom is {factor}");
+            return Err(LayerError::bottom(1, why));
+        }
         if cx.in_place[0] && cx.backward {
             cx.save(bottom.clone());
         }

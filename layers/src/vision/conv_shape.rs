@@ -24,8 +24,13 @@ impl ConvShape {
     }
 
     /// The channels of the bottom.
-    pub fn channels(&self, bottom: &Shape) -> usize {
-        bottom[self.axis]
+    pub fn channels(&self, bottom: &Shape) -> Result<usize, LayerError> {
+        let wanted = self.axis + 1 + self.axes.kernel.len();
+        if bottom.len() == wanted {
+            return Ok(bottom[self.axis]);
+        }
+        let why = format!("the layer was set up for {wanted} axes, the bottom is {bottom}");
+        Err(LayerError::bottom(0, why))
     }
 
     /// The convolution from a bottom of `shape` with so many channels out.
@@ -72,11 +77,7 @@ impl ConvShape {
         groups: usize,
         window: impl Fn(usize, usize) -> Option<Window>,
     ) -> Result<ConvGeometry, LayerError> {
-        if shape.len() != self.axis + 1 + self.axes.kernel.len() {
-            let wanted = self.axis + 1 + self.axes.kernel.len();
-            let why = format!("the bottom was set up with {wanted} axes, now it is {shape}");
-            return Err(LayerError::bottom(0, why));
-        }
+        let ic = self.channels(shape)?;
         let mut windows = Vec::with_capacity(self.axes.kernel.len());
         for (i, &length) in shape[self.axis + 1..].iter().enumerate() {
             let (kernel, stride, pad, dilation) = self.at(i);
@@ -90,7 +91,7 @@ impl ConvShape {
             windows.push(made);
         }
         let n = shape.count_to(self.axis);
-        Ok(ConvGeometry { n, ic: shape[self.axis], oc: other_channels, groups, windows })
+        Ok(ConvGeometry { n, ic, oc: other_channels, groups, windows })
     }
 }
 
@@ -100,7 +101,7 @@ pub(super) fn check_channels(
     shape: &ConvShape,
     bottom: &Shape,
 ) -> Result<[usize; 3], LayerError> {
-    let channels = shape.channels(bottom);
+    let channels = shape.channels(bottom)?;
     let (outputs, groups) = (p.num_output() as usize, p.group() as usize);
     if outputs == 0 {
         let why = "`num_output` must be given and above 0";

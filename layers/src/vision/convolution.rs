@@ -74,7 +74,7 @@ impl Layer for ConvolutionLayer {
         let bottom = &cx.bottoms[0];
         let (outputs, groups) = (self.param.num_output() as usize, self.param.group() as usize);
         let wanted = cx.params[0][1] * groups;
-        if shape.channels(bottom) != wanted {
+        if shape.channels(bottom)? != wanted {
             let why = format!("the weights are for {wanted} channels, the bottom is {bottom}");
             return Err(LayerError::bottom(0, why));
         }
