@@ -51,6 +51,9 @@ impl Axis {
     /// Windows until one reaches the end of the padded input; rounded down only whole ones.
     fn pooled(&self, ceil: bool, any_pad: bool) -> usize {
         let padded = self.input + 2 * self.pad;
+        if self.input == 0 {
+            return 0;
+        }
         if self.kernel > padded {
             // The original's division rounds towards one clipped window, if less than a stride is missing.
             return usize::from(ceil && self.kernel - padded < self.stride);

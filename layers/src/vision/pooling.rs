@@ -91,7 +91,7 @@ impl PoolingLayer {
             let (stride, pad) = (both(axes.stride, i), both(axes.pad, i));
             let output =
                 PoolGeometry::output_size(input, kernel, stride, pad, pads(&self.param), round);
-            let output = output.filter(|&output| output > 0 || input == 0).ok_or_else(|| {
+            let output = output.filter(|_| input > 0).ok_or_else(|| {
                 let why = format!(
                     "the window (size {kernel}, stride {stride}, pad {pad}) does not fit spatial axis {i} \
                      of the bottom, {bottom}"

@@ -217,3 +217,18 @@ fn a_given_filler_without_type_is_0_where_an_absent_one_is_1() {
     assert_eq!(test(absent, x()).tops[0].data(), [3.0]);
     assert_eq!(test(given, x()).tops[0].data(), [0.0]);
 }
+
+#[test]
+fn a_window_beyond_the_plane_gives_numbers_and_no_gradient() {
+    // 4 elements, windows of 2 every 5: the second begins behind the last element.
+    for (pool, wanted) in [("MAX", [3.0, f32::MIN]), ("AVE", [2.5, 0.0])] {
+        let layer = format!(
+            r#"layer {{ name: "l" type: "Pooling" bottom: "x" top: "y" pooling_param {{ pool: {pool} kernel_size: 2 stride: 5 }} }}"#
+        );
+        let mut single = run(&layer, Phase::Train, vec![tensor(&[1, 1, 4], &[2.0, 3.0, 0.0, 1.0])]);
+        assert_eq!(single.tops[0].data(), wanted, "{pool}");
+        let gradients = single.backward(&[tensor(&[1, 1, 2], &[1.0, 1.0])]).expect("it ran before");
+        let dx = gradients.bottoms[0].as_ref().expect("bottom 0 takes a gradient").data();
+        assert_eq!(dx.iter().sum::<f32>(), 1.0, "{pool}");
+    }
+}

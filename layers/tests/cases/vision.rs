@@ -624,8 +624,8 @@ pub static ERRORS: &[Mistake] = &[
         r#"Top(1): only MAX pooling has a second top, the mask"#,
     ),
     (
-        r#"layer { name: "l" type: "Pooling" bottom: "x" top: "y" pooling_param { kernel_size: 3 stride: 2 } }"#,
+        r#"layer { name: "l" type: "Pooling" bottom: "x" top: "y" pooling_param { kernel_size: 3 stride: 2 pad: 1 } }"#,
         &[(&[1, 2, 0, 5], &[])],
-        r#"Field("pooling_param.kernel_size"): the window (size 3, stride 2, pad 0) does not fit spatial axis 0 of the bottom, 1x2x0x5"#,
+        r#"Field("pooling_param.kernel_size"): the window (size 3, stride 2, pad 1) does not fit spatial axis 0 of the bottom, 1x2x0x5"#,
     ),
 ];
