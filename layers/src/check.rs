@@ -11,7 +11,7 @@ mod gradient;
 use crate::{
     Backward, DiffMut, Forward, Layer, LayerDef, LayerError, LayerKind, Layout, Measure, Needs,
     PackCache, Packs, ParamKind, Phase, Registry, Reshape, RngKey, SetUp, Shape, Tensor, View,
-    ViewMut, filler,
+    ViewMut,
 };
 
 pub use gradient::{GradientCase, Values};
@@ -95,7 +95,7 @@ impl SingleLayer {
         for request in setup.params {
             fits(&request.shape)?;
             let mut tensor = Tensor::zeros(request.shape.clone());
-            filler::fill(&request.filler, &request.shape, tensor.data_mut(), &mut rng)?;
+            request.fill(tensor.data_mut(), &mut rng)?;
             params.push(request.shape);
             match request.kind {
                 ParamKind::Weight => weights.push(tensor),

@@ -78,10 +78,12 @@ impl Layer for ScaleLayer {
             )?,
         };
         if self.own {
-            cx.weight(covered.clone(), filler_or(self.param.filler.as_ref(), 1.0));
+            let filler = filler_or(self.param.filler.as_ref(), 1.0);
+            cx.weight_of("scale_param.filler", covered.clone(), filler);
         }
         if self.param.bias_term() {
-            cx.weight(covered, or_zero(&self.param.bias_filler));
+            let filler = or_zero(&self.param.bias_filler);
+            cx.weight_of("scale_param.bias_filler", covered, filler);
         }
         Ok(())
     }

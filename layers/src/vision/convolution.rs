@@ -60,9 +60,11 @@ impl Layer for ConvolutionLayer {
         let [outputs, groups, channels] = check_channels(&self.param, &shape, &cx.bottoms[0])?;
         let mut weights = vec![outputs, channels / groups];
         weights.extend(&shape.axes.kernel);
-        cx.weight(weights, or_zero(&self.param.weight_filler));
+        let (field, filler) = ("convolution_param.weight_filler", &self.param.weight_filler);
+        cx.weight_of(field, weights, or_zero(filler));
         if self.param.bias_term() {
-            cx.weight([outputs], or_zero(&self.param.bias_filler));
+            let (field, filler) = ("convolution_param.bias_filler", &self.param.bias_filler);
+            cx.weight_of(field, [outputs], or_zero(filler));
         }
         self.shape = Some(shape);
         Ok(())

@@ -80,9 +80,11 @@ impl Layer for InnerProductLayer {
             return Err(LayerError::bottom(0, why));
         }
         let weights = if self.param.transpose() { [k, n] } else { [n, k] };
-        cx.weight(weights, or_zero(&self.param.weight_filler));
+        let (field, filler) = ("inner_product_param.weight_filler", &self.param.weight_filler);
+        cx.weight_of(field, weights, or_zero(filler));
         if self.param.bias_term() {
-            cx.weight([n], or_zero(&self.param.bias_filler));
+            let (field, filler) = ("inner_product_param.bias_filler", &self.param.bias_filler);
+            cx.weight_of(field, [n], or_zero(filler));
         }
         Ok(())
     }

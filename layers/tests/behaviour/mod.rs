@@ -232,3 +232,83 @@ fn a_window_beyond_the_plane_gives_numbers_and_no_gradient() {
         assert_eq!(dx.iter().sum::<f32>(), 1.0, "{pool}");
     }
 }
+
+#[test]
+fn threshold_in_place_is_the_same() {
+    let layer = r#"layer { name: "l" type: "Threshold" bottom: "x" top: "y" }"#;
+    let mut single = test(layer, vec![tensor(&[3], &[-1.0, 0.0, 2.0])]);
+    let apart = single.tops.clone();
+    single.in_place = true;
+    single.forward().expect("it ran before");
+    assert_eq!(single.tops, apart);
+}
+
+#[test]
+fn an_empty_batch_leaves_the_statistics_finite() {
+    let layer = r#"layer { name: "l" type: "BatchNorm" bottom: "x" top: "y" }"#;
+    let mut single = run(layer, Phase::Train, vec![tensor(&[2, 1], &[1.0, 3.0])]);
+    single.bottoms[0] = tensor(&[0, 1], &[]);
+    single.forward().expect("an empty batch is no mistake");
+    assert!(single.state.iter().flat_map(|state| state.data()).all(|v| v.is_finite()));
+}
+
+#[test]
+fn a_bottom_that_changes_later_is_held_against_the_parameters() {
+    type Later = (&'static str, &'static [usize], &'static [usize], &'static str);
+    const LATER: &[Later] = &[
+        (
+            r#"layer { name: "l" type: "Convolution" bottom: "x" top: "y" convolution_param { num_output: 2 kernel_size: 1 } }"#,
+            &[1, 3, 2, 2],
+            &[1, 4, 2, 2],
+            "the weights are for 3 channels, the bottom is 1x4x2x2",
+        ),
+        (
+            r#"layer { name: "l" type: "Convolution" bottom: "x" top: "y" convolution_param { num_output: 2 kernel_size: 1 } }"#,
+            &[1, 3, 2, 2],
+            &[1, 3, 4],
+            "the layer was set up for 4 axes, the bottom is 1x3x4",
+        ),
+        (
+            r#"layer { name: "l" type: "Deconvolution" bottom: "x" top: "y" convolution_param { num_output: 2 kernel_size: 1 } }"#,
+            &[1, 3, 2, 2],
+            &[1, 4, 2, 2],
+            "the weights are for 3 channels, the bottom is 1x4x2x2",
+        ),
+        (
+            r#"layer { name: "l" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 2 } }"#,
+            &[1, 3, 2],
+            &[1, 3, 3],
+            "the weights are for 6 inputs, the bottom is 1x3x3",
+        ),
+        (
+            r#"layer { name: "l" type: "BatchNorm" bottom: "x" top: "y" }"#,
+            &[1, 3],
+            &[1, 4],
+            "the statistics are for 3 channels, the bottom is 1x4",
+        ),
+        (
+            r#"layer { name: "l" type: "Scale" bottom: "x" top: "y" }"#,
+            &[1, 3],
+            &[1, 4],
+            "the blob, 3, must equal the axes of 1x4 from axis 1 on",
+        ),
+        (
+            r#"layer { name: "l" type: "Bias" bottom: "x" top: "y" }"#,
+            &[1, 3],
+            &[3],
+            "axis 1 does not exist: the bottom has 1 axis, 3",
+        ),
+        (
+            r#"layer { name: "l" type: "PReLU" bottom: "x" top: "y" }"#,
+            &[1, 3],
+            &[1, 4],
+            "there are slopes for 3 channels, the bottom is 1x4",
+        ),
+    ];
+    for &(layer, first, later, wanted) in LATER {
+        let mut single = run(layer, Phase::Train, vec![Tensor::zeros(Shape::new(first))]);
+        single.bottoms[0] = Tensor::zeros(Shape::new(later));
+        let told = single.forward().err().map(|e| e.why);
+        assert_eq!(told.as_deref(), Some(wanted), "{layer}");
+    }
+}

@@ -308,6 +308,6 @@ pub static ERRORS: &[Mistake] = &[
     (
         r#"layer { name: "l" type: "PReLU" bottom: "x" top: "y" prelu_param { filler { type: "gausian" } } }"#,
         &[(&[2, 3], &[])],
-        r#"Field("type"): there is no filler `gausian`"#,
+        r#"Field("prelu_param.filler.type"): there is no filler `gausian`"#,
     ),
 ];

@@ -507,7 +507,7 @@ pub static ERRORS: &[Mistake] = &[
         r#"layer { name: "l" type: "Convolution" bottom: "x" top: "y"
              convolution_param { num_output: 3 kernel_size: 3 weight_filler { type: "bilinear" } } }"#,
         &[(&[1, 2, 5], &[])],
-        r#"Field("type"): bilinear fills 4 axes, found 3x2x3"#,
+        r#"Field("convolution_param.weight_filler.type"): bilinear fills 4 axes, found 3x2x3"#,
     ),
     (
         r#"layer { name: "l" type: "Deconvolution" bottom: "x" top: "y" convolution_param { kernel_size: 3 } }"#,
@@ -545,7 +545,7 @@ pub static ERRORS: &[Mistake] = &[
         r#"layer { name: "l" type: "InnerProduct" bottom: "x" top: "y"
              inner_product_param { num_output: 4 weight_filler { type: "uniform" min: 1 max: -1 } } }"#,
         &[(&[2, 3], &[])],
-        r#"Field("min"): uniform wants min <= max, found 1 and -1"#,
+        r#"Field("inner_product_param.weight_filler.min"): uniform wants min <= max, found 1 and -1"#,
     ),
     (
         r#"layer { name: "l" type: "LRN" bottom: "x" top: "y" lrn_param { local_size: 4 } }"#,
