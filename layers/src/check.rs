@@ -32,7 +32,7 @@ pub struct SingleLayer {
     pub key: RngKey,
     /// Whether backward will follow.
     pub backward: bool,
-    /// Whether top 0 is the memory of bottom 0.
+    /// Whether top 0 is the memory of bottom 0: when the file gives both one name.
     pub in_place: bool,
     /// What backward may read; the rest is NaN while it runs.
     pub needs: Needs,
@@ -61,12 +61,7 @@ impl SingleLayer {
         phase: Phase,
         bottoms: Vec<Tensor>,
     ) -> Result<SingleLayer, LayerError> {
-        let source = Source::new("layer.prototxt", prototxt);
-        let net = NetDef::from_text(&source).map_err(|e| LayerError::layer(format!("\n{e}")))?;
-        let [def] = net.layers.as_slice() else {
-            return Err(LayerError::layer("one layer was wanted"));
-        };
-        SingleLayer::of(registry, def, phase, bottoms)
+        SingleLayer::of(registry, &definition(prototxt)?, phase, bottoms)
     }
 
     /// Builds the layer of a definition.
@@ -103,6 +98,7 @@ impl SingleLayer {
             }
         }
         let mut single = SingleLayer {
+            in_place: def.top.first().is_some_and(|top| def.bottom.first() == Some(top)),
             kind,
             bottoms,
             tops: vec![Tensor::default(); tops],
@@ -110,7 +106,6 @@ impl SingleLayer {
             state,
             key: RngKey { seed, pass: 0, replica: 0 },
             backward: true,
-            in_place: false,
             needs: (kind.needs)(def),
             layer,
             name: def.name().to_owned(),
@@ -282,6 +277,16 @@ impl SingleLayer {
     fn is_alias(&self) -> bool {
         self.kind.is_alias(self.bottoms.len(), self.tops.len())
     }
+}
+
+/// The only layer of a prototxt.
+fn definition(prototxt: &str) -> Result<LayerDef, LayerError> {
+    let source = Source::new("layer.prototxt", prototxt);
+    let net = NetDef::from_text(&source).map_err(|e| LayerError::layer(format!("\n{e}")))?;
+    let found = net.layers.len();
+    let [def] = <[LayerDef; 1]>::try_from(net.layers)
+        .map_err(|_| LayerError::layer(format!("one layer was wanted, found {found}")))?;
+    Ok(def)
 }
 
 fn fits(shape: &Shape) -> Result<(), LayerError> {

@@ -4,7 +4,7 @@ use cortado_kernels::Write;
 use rand::RngExt;
 use rand_distr::StandardNormal;
 
-use super::{Gradients, SingleLayer};
+use super::{Gradients, SingleLayer, definition};
 use crate::{LayerError, Phase, Registry, Rng, RngKey, Shape, Tensor};
 
 /// How the values of a bottom are drawn.
@@ -67,6 +67,8 @@ pub struct GradientCase {
     pub phase: Phase,
     /// Inputs keep away from these values, where the function has a kink.
     pub kinks: &'static [f32],
+    /// Whether backward in place is, as in the original, not the gradient: only forward is compared.
+    pub other_in_place: bool,
     /// Step of the difference.
     pub step: f32,
     /// Allowed difference, relative to the larger of either value and a tenth of the blob's largest
@@ -89,6 +91,7 @@ impl GradientCase {
             tops: usize::MAX,
             phase: Phase::Train,
             kinks: &[],
+            other_in_place: false,
             step: 1e-2,
             tolerance: 2e-3,
         }
@@ -118,6 +121,12 @@ impl GradientCase {
         self
     }
 
+    /// In place, backward is not the gradient.
+    pub const fn other_in_place(mut self) -> GradientCase {
+        self.other_in_place = true;
+        self
+    }
+
     /// With another step, and what it lets differ.
     pub const fn within(mut self, step: f32, tolerance: f64) -> GradientCase {
         (self.step, self.tolerance) = (step, tolerance);
@@ -136,7 +145,7 @@ impl GradientCase {
             checked.same_again()?;
             checked.added()?;
             checked.asked_for_alone()?;
-            checked.in_place()
+            checked.in_place(registry)
         });
         result.map_err(|why| format!("{}: {why}", self.name))
     }
@@ -300,17 +309,23 @@ impl<'a> Checked<'a> {
         Ok(())
     }
 
-    fn in_place(&mut self) -> Result<(), String> {
+    fn in_place(&mut self, registry: &Registry) -> Result<(), String> {
         if !self.single.kind.in_place {
             return Ok(());
         }
-        self.single.in_place = true;
+        let mut def = definition(self.case.layer).map_err(told)?;
+        def.top[0] = def.bottom[0].clone();
+        let bottoms = self.single.bottoms.clone();
+        self.single = SingleLayer::of(registry, &def, self.case.phase, bottoms).map_err(told)?;
         self.forward()?;
         let tops = |list: &[Tensor]| Gradients {
             bottoms: list.iter().cloned().map(Some).collect(),
             weights: Vec::new(),
         };
         differing(&tops(&self.single.tops), &tops(&self.tops), 1e-6, "in place, forward")?;
+        if self.case.other_in_place {
+            return Ok(());
+        }
         let mut into = self.single.zeros();
         self.single.backward_into(&self.top_diffs, &mut into, Write::Set).map_err(told)?;
         differing(&into, &self.gradients, 1e-6, "in place, backward")?;

@@ -17,7 +17,8 @@ pub static GRADIENTS: &[Gradient] = &[
     ),
     (
         "BNLL",
-        GradientCase::new("bnll", r#"layer { name: "l" type: "BNLL" bottom: "x" top: "y" }"#, X),
+        GradientCase::new("bnll", r#"layer { name: "l" type: "BNLL" bottom: "x" top: "y" }"#, X)
+            .other_in_place(),
     ),
     (
         "BNLL",
@@ -25,7 +26,8 @@ pub static GRADIENTS: &[Gradient] = &[
             "bnll far from 0, where e^x is large or nothing",
             r#"layer { name: "l" type: "BNLL" bottom: "x" top: "y" }"#,
             &[(&[7], Values::Given(&[-60.0, -20.0, -5.0, 5.0, 20.0, 49.0, 60.0]))],
-        ),
+        )
+        .other_in_place(),
     ),
     (
         "Clip",
@@ -161,7 +163,8 @@ pub static GRADIENTS: &[Gradient] = &[
     ),
     (
         "Power",
-        GradientCase::new("identity", r#"layer { name: "l" type: "Power" bottom: "x" top: "y" }"#, X),
+        GradientCase::new("identity", r#"layer { name: "l" type: "Power" bottom: "x" top: "y" }"#, X)
+            .other_in_place(),
     ),
     (
         "Power",
@@ -169,7 +172,8 @@ pub static GRADIENTS: &[Gradient] = &[
             "linear",
             r#"layer { name: "l" type: "Power" bottom: "x" top: "y" power_param { scale: -0.7 shift: 2 } }"#,
             X,
-        ),
+        )
+        .other_in_place(),
     ),
     (
         "Power",
@@ -177,7 +181,8 @@ pub static GRADIENTS: &[Gradient] = &[
             "square of anything",
             r#"layer { name: "l" type: "Power" bottom: "x" top: "y" power_param { power: 2 scale: 0.5 shift: 0.1 } }"#,
             X,
-        ),
+        )
+        .other_in_place(),
     ),
     (
         "Power",
@@ -185,7 +190,8 @@ pub static GRADIENTS: &[Gradient] = &[
             "cube of anything",
             r#"layer { name: "l" type: "Power" bottom: "x" top: "y" power_param { power: 3 } }"#,
             X,
-        ),
+        )
+        .other_in_place(),
     ),
     (
         "Power",
@@ -193,7 +199,8 @@ pub static GRADIENTS: &[Gradient] = &[
             "root",
             r#"layer { name: "l" type: "Power" bottom: "x" top: "y" power_param { power: 0.5 scale: 2 shift: 1 } }"#,
             POSITIVE,
-        ),
+        )
+        .other_in_place(),
     ),
     (
         "Power",
@@ -201,7 +208,8 @@ pub static GRADIENTS: &[Gradient] = &[
             "power -1.7",
             r#"layer { name: "l" type: "Power" bottom: "x" top: "y" power_param { power: -1.7 shift: 1 } }"#,
             POSITIVE,
-        ),
+        )
+        .other_in_place(),
     ),
     (
         "Power",
@@ -209,7 +217,8 @@ pub static GRADIENTS: &[Gradient] = &[
             "power 0",
             r#"layer { name: "l" type: "Power" bottom: "x" top: "y" power_param { power: 0 } }"#,
             X,
-        ),
+        )
+        .other_in_place(),
     ),
     (
         "Power",
@@ -217,7 +226,8 @@ pub static GRADIENTS: &[Gradient] = &[
             "scale 0",
             r#"layer { name: "l" type: "Power" bottom: "x" top: "y" power_param { power: 2 scale: 0 shift: 3 } }"#,
             X,
-        ),
+        )
+        .other_in_place(),
     ),
     (
         "ReLU",
