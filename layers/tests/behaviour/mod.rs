@@ -35,7 +35,8 @@ fn accuracy_counts_ties_against() {
 #[test]
 fn accuracy_of_the_best_two() {
     let labels = tensor(&[4], &[0.0, 2.0, 0.0, 0.0]);
-    let layer = r#"layer { name: "l" type: "Accuracy" bottom: "x" bottom: "t" top: "y" accuracy_param { top_k: 2 } }"#;
+    let layer = r#"layer { name: "l" type: "Accuracy" bottom: "x" bottom: "t" top: "y"
+         accuracy_param { top_k: 2 } }"#;
     assert_eq!(test(layer, vec![scores(), labels]).tops[0].data(), [0.75]);
 }
 
@@ -51,7 +52,8 @@ fn accuracy_per_class_leaves_out_what_is_ignored() {
 
 #[test]
 fn accuracy_of_nothing_is_0() {
-    let layer = r#"layer { name: "l" type: "Accuracy" bottom: "x" bottom: "t" top: "y" accuracy_param { ignore_label: 1 } }"#;
+    let layer = r#"layer { name: "l" type: "Accuracy" bottom: "x" bottom: "t" top: "y"
+         accuracy_param { ignore_label: 1 } }"#;
     let ignored = tensor(&[4], &[1.0; 4]);
     assert_eq!(test(layer, vec![scores(), ignored]).tops[0].data(), [0.0]);
     assert_eq!(test(layer, vec![tensor(&[0, 3], &[]), tensor(&[0], &[])]).tops[0].data(), [0.0]);
@@ -61,20 +63,23 @@ fn accuracy_of_nothing_is_0() {
 fn accuracy_along_another_axis() {
     // Classes along the first axis: two positions.
     let scores = tensor(&[3, 2], &[1.0, 5.0, 2.0, 4.0, 3.0, 3.0]);
-    let layer = r#"layer { name: "l" type: "Accuracy" bottom: "x" bottom: "t" top: "y" accuracy_param { axis: 0 } }"#;
+    let layer = r#"layer { name: "l" type: "Accuracy" bottom: "x" bottom: "t" top: "y"
+         accuracy_param { axis: 0 } }"#;
     assert_eq!(test(layer, vec![scores, tensor(&[2], &[2.0, 2.0])]).tops[0].data(), [0.5]);
 }
 
 #[test]
 fn threshold_is_0_at_the_threshold() {
-    let layer = r#"layer { name: "l" type: "Threshold" bottom: "x" top: "y" threshold_param { threshold: 0.5 } }"#;
+    let layer = r#"layer { name: "l" type: "Threshold" bottom: "x" top: "y"
+         threshold_param { threshold: 0.5 } }"#;
     let x = tensor(&[4], &[0.4, 0.5, 0.6, f32::NAN]);
     assert_eq!(test(layer, vec![x]).tops[0].data(), [0.0, 0.0, 1.0, 0.0]);
 }
 
 #[test]
 fn input_has_a_shape_per_top_or_one_for_all() {
-    let one = r#"layer { name: "l" type: "Input" top: "a" top: "b" input_param { shape { dim: 2 dim: 3 } } }"#;
+    let one = r#"layer { name: "l" type: "Input" top: "a" top: "b"
+         input_param { shape { dim: 2 dim: 3 } } }"#;
     let two = r#"layer { name: "l" type: "Input" top: "a" top: "b"
                    input_param { shape { dim: 2 } shape { dim: 1 dim: 4 } } }"#;
     let shapes = |layer| -> Vec<Shape> {
@@ -97,7 +102,8 @@ fn parameter_shows_its_blob_and_adds_to_its_diff() {
     assert_eq!(gradients.weights, [Some(tensor(&[3], &[4.0, 5.0, 6.0]))]);
 }
 
-const DROPOUT: &str = r#"layer { name: "l" type: "Dropout" bottom: "x" top: "y" dropout_param { dropout_ratio: 0.3 } }"#;
+const DROPOUT: &str = r#"layer { name: "l" type: "Dropout" bottom: "x" top: "y"
+     dropout_param { dropout_ratio: 0.3 } }"#;
 
 #[test]
 fn dropout_keeps_the_share_it_says_and_the_mean() {
@@ -139,7 +145,8 @@ fn dropout_in_test_copies() {
 
 #[test]
 fn batch_norm_gathers_sums_and_their_factor() {
-    let layer = r#"layer { name: "l" type: "BatchNorm" bottom: "x" top: "y" batch_norm_param { moving_average_fraction: 0.5 } }"#;
+    let layer = r#"layer { name: "l" type: "BatchNorm" bottom: "x" top: "y"
+         batch_norm_param { moving_average_fraction: 0.5 } }"#;
     // Mean 2 and 0, biased variance 1 and 4, over 2 elements each: unbiased 2 and 8.
     let x = tensor(&[2, 2], &[1.0, -2.0, 3.0, 2.0]);
     let mut single = run(layer, Phase::Train, vec![x]);
@@ -153,14 +160,16 @@ fn batch_norm_gathers_sums_and_their_factor() {
 
 #[test]
 fn batch_norm_that_saw_nothing_divides_by_the_root_of_eps() {
-    let layer = r#"layer { name: "l" type: "BatchNorm" bottom: "x" top: "y" batch_norm_param { eps: 0.25 } }"#;
+    let layer = r#"layer { name: "l" type: "BatchNorm" bottom: "x" top: "y"
+         batch_norm_param { eps: 0.25 } }"#;
     let single = test(layer, vec![tensor(&[1, 2], &[1.0, -3.0])]);
     assert_eq!(single.tops[0].data(), [2.0, -6.0]);
 }
 
 #[test]
 fn the_mask_of_a_maximum_is_its_place_in_the_plane() {
-    let layer = r#"layer { name: "l" type: "Pooling" bottom: "x" top: "y" top: "m" pooling_param { kernel_size: 2 stride: 1 } }"#;
+    let layer = r#"layer { name: "l" type: "Pooling" bottom: "x" top: "y" top: "m"
+         pooling_param { kernel_size: 2 stride: 1 } }"#;
     let x = tensor(&[1, 2, 2, 3], &[1.0, 5.0, 5.0, 5.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 7.0]);
     let single = test(layer, vec![x]);
     assert_eq!(single.tops[0].data(), [5.0, 5.0, 0.0, 7.0]);
@@ -193,7 +202,8 @@ fn stochastic_pooling_in_test_is_the_mean_of_the_draws() {
 
 #[test]
 fn of_equal_first_bottoms_the_second_is_the_maximum() {
-    let layer = r#"layer { name: "l" type: "Eltwise" bottom: "a" bottom: "b" bottom: "c" top: "y" eltwise_param { operation: MAX } }"#;
+    let layer = r#"layer { name: "l" type: "Eltwise" bottom: "a" bottom: "b" bottom: "c" top: "y"
+         eltwise_param { operation: MAX } }"#;
     let same = || tensor(&[1], &[2.0]);
     let mut single = run(layer, Phase::Train, vec![same(), same(), same()]);
     let gradients = single.backward(&[tensor(&[1], &[1.0])]).expect("it ran before");
@@ -257,25 +267,29 @@ fn a_bottom_that_changes_later_is_held_against_the_parameters() {
     type Later = (&'static str, &'static [usize], &'static [usize], &'static str);
     const LATER: &[Later] = &[
         (
-            r#"layer { name: "l" type: "Convolution" bottom: "x" top: "y" convolution_param { num_output: 2 kernel_size: 1 } }"#,
+            r#"layer { name: "l" type: "Convolution" bottom: "x" top: "y"
+                 convolution_param { num_output: 2 kernel_size: 1 } }"#,
             &[1, 3, 2, 2],
             &[1, 4, 2, 2],
             "the weights are for 3 channels, the bottom is 1x4x2x2",
         ),
         (
-            r#"layer { name: "l" type: "Convolution" bottom: "x" top: "y" convolution_param { num_output: 2 kernel_size: 1 } }"#,
+            r#"layer { name: "l" type: "Convolution" bottom: "x" top: "y"
+                 convolution_param { num_output: 2 kernel_size: 1 } }"#,
             &[1, 3, 2, 2],
             &[1, 3, 4],
             "the layer was set up for 4 axes, the bottom is 1x3x4",
         ),
         (
-            r#"layer { name: "l" type: "Deconvolution" bottom: "x" top: "y" convolution_param { num_output: 2 kernel_size: 1 } }"#,
+            r#"layer { name: "l" type: "Deconvolution" bottom: "x" top: "y"
+                 convolution_param { num_output: 2 kernel_size: 1 } }"#,
             &[1, 3, 2, 2],
             &[1, 4, 2, 2],
             "the weights are for 3 channels, the bottom is 1x4x2x2",
         ),
         (
-            r#"layer { name: "l" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 2 } }"#,
+            r#"layer { name: "l" type: "InnerProduct" bottom: "x" top: "y"
+                 inner_product_param { num_output: 2 } }"#,
             &[1, 3, 2],
             &[1, 3, 3],
             "the weights are for 6 inputs, the bottom is 1x3x3",

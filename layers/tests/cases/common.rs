@@ -24,7 +24,8 @@ pub static GRADIENTS: &[Gradient] = &[
         "Concat",
         GradientCase::new(
             "along the items, by the old spelling",
-            r#"layer { name: "l" type: "Concat" bottom: "a" bottom: "b" top: "y" concat_param { concat_dim: 0 } }"#,
+            r#"layer { name: "l" type: "Concat" bottom: "a" bottom: "b" top: "y"
+                 concat_param { concat_dim: 0 } }"#,
             &[(&[2, 3], Values::Normal), (&[1, 3], Values::Normal)],
         ),
     ),
@@ -32,7 +33,8 @@ pub static GRADIENTS: &[Gradient] = &[
         "Concat",
         GradientCase::new(
             "along the last axis",
-            r#"layer { name: "l" type: "Concat" bottom: "a" bottom: "b" top: "y" concat_param { axis: -1 } }"#,
+            r#"layer { name: "l" type: "Concat" bottom: "a" bottom: "b" top: "y"
+                 concat_param { axis: -1 } }"#,
             &[(&[2, 3, 2], Values::Normal), (&[2, 3, 4], Values::Normal)],
         ),
     ),
@@ -82,7 +84,8 @@ pub static GRADIENTS: &[Gradient] = &[
         "Eltwise",
         GradientCase::new(
             "product with zeros",
-            r#"layer { name: "l" type: "Eltwise" bottom: "a" bottom: "b" top: "y" eltwise_param { operation: PROD } }"#,
+            r#"layer { name: "l" type: "Eltwise" bottom: "a" bottom: "b" top: "y"
+                 eltwise_param { operation: PROD } }"#,
             &[(&[6], Values::Given(&[0.0, 1.5, -2.0])), (&[6], Values::Given(&[0.5, 0.0]))],
         ),
     ),
@@ -124,7 +127,8 @@ pub static GRADIENTS: &[Gradient] = &[
         "Flatten",
         GradientCase::new(
             "the axes in the middle",
-            r#"layer { name: "l" type: "Flatten" bottom: "x" top: "y" flatten_param { axis: 1 end_axis: -2 } }"#,
+            r#"layer { name: "l" type: "Flatten" bottom: "x" top: "y"
+                 flatten_param { axis: 1 end_axis: -2 } }"#,
             &[(&[2, 3, 2, 2], Values::Normal)],
         ),
     ),
@@ -132,7 +136,8 @@ pub static GRADIENTS: &[Gradient] = &[
         "Reshape",
         GradientCase::new(
             "what remains",
-            r#"layer { name: "l" type: "Reshape" bottom: "x" top: "y" reshape_param { shape { dim: 0 dim: -1 } } }"#,
+            r#"layer { name: "l" type: "Reshape" bottom: "x" top: "y"
+                 reshape_param { shape { dim: 0 dim: -1 } } }"#,
             X,
         ),
     ),
@@ -174,7 +179,8 @@ pub static GRADIENTS: &[Gradient] = &[
         "Slice",
         GradientCase::new(
             "the items, by the old spelling",
-            r#"layer { name: "l" type: "Slice" bottom: "x" top: "a" top: "b" slice_param { slice_dim: 0 slice_point: 1 } }"#,
+            r#"layer { name: "l" type: "Slice" bottom: "x" top: "a" top: "b"
+                 slice_param { slice_dim: 0 slice_point: 1 } }"#,
             &[(&[3, 2, 2], Values::Normal)],
         ),
     ),
@@ -206,7 +212,8 @@ pub static GRADIENTS: &[Gradient] = &[
         "Softmax",
         GradientCase::new(
             "over the last axis",
-            r#"layer { name: "l" type: "Softmax" bottom: "x" top: "y" softmax_param { axis: -1 } }"#,
+            r#"layer { name: "l" type: "Softmax" bottom: "x" top: "y"
+                 softmax_param { axis: -1 } }"#,
             &[(&[2, 2, 5], Values::Uniform(-3.0, 3.0))],
         ),
     ),
@@ -240,12 +247,14 @@ pub static ERRORS: &[Mistake] = &[
         r#"Bottom(1): bottoms may differ only in axis 1, found 2x3x4 and 2x3"#,
     ),
     (
-        r#"layer { name: "l" type: "Concat" bottom: "a" bottom: "b" top: "y" concat_param { axis: 2 } }"#,
+        r#"layer { name: "l" type: "Concat" bottom: "a" bottom: "b" top: "y"
+             concat_param { axis: 2 } }"#,
         &[(&[2, 3], &[]), (&[2, 3], &[])],
         r#"Field("concat_param.axis"): axis 2 does not exist: the bottom has 2 axes, 2x3"#,
     ),
     (
-        r#"layer { name: "l" type: "Concat" bottom: "a" bottom: "b" top: "y" concat_param { axis: 1 concat_dim: 1 } }"#,
+        r#"layer { name: "l" type: "Concat" bottom: "a" bottom: "b" top: "y"
+             concat_param { axis: 1 concat_dim: 1 } }"#,
         &[(&[2, 3], &[]), (&[2, 3], &[])],
         r#"Field("concat_param.concat_dim"): `concat_dim` and `axis` exclude each other"#,
     ),
@@ -255,7 +264,8 @@ pub static ERRORS: &[Mistake] = &[
         r#"Bottom(1): all bottoms must have one shape, found 2x3 and 3x2"#,
     ),
     (
-        r#"layer { name: "l" type: "Eltwise" bottom: "a" bottom: "b" top: "y" eltwise_param { coeff: 1 } }"#,
+        r#"layer { name: "l" type: "Eltwise" bottom: "a" bottom: "b" top: "y"
+             eltwise_param { coeff: 1 } }"#,
         &[(&[2], &[]), (&[2], &[])],
         r#"Field("eltwise_param.coeff"): `coeff` is given once per bottom or not at all: 2 bottoms, 1 entry"#,
     ),
@@ -271,7 +281,8 @@ pub static ERRORS: &[Mistake] = &[
         r#"Layer: 2 or more bottoms are wanted, found 1"#,
     ),
     (
-        r#"layer { name: "l" type: "Flatten" bottom: "x" top: "y" flatten_param { axis: 2 end_axis: 1 } }"#,
+        r#"layer { name: "l" type: "Flatten" bottom: "x" top: "y"
+             flatten_param { axis: 2 end_axis: 1 } }"#,
         &[(&[2, 3, 4], &[])],
         r#"Field("flatten_param.end_axis"): `end_axis` 1 comes before `axis` 2"#,
     ),
@@ -281,7 +292,8 @@ pub static ERRORS: &[Mistake] = &[
         r#"Field("flatten_param.axis"): axis 1 does not exist: the bottom has 1 axis, 2"#,
     ),
     (
-        r#"layer { name: "l" type: "Flatten" bottom: "x" top: "y" flatten_param { end_axis: -4 } }"#,
+        r#"layer { name: "l" type: "Flatten" bottom: "x" top: "y"
+             flatten_param { end_axis: -4 } }"#,
         &[(&[2, 3, 4], &[])],
         r#"Field("flatten_param.end_axis"): axis -4 does not exist: the bottom has 3 axes, 2x3x4"#,
     ),
@@ -297,7 +309,8 @@ pub static ERRORS: &[Mistake] = &[
         r#"Field("input_param.shape[0]"): an axis can't have the length -1"#,
     ),
     (
-        r#"layer { name: "l" type: "Input" top: "a" input_param { shape { dim: 9000000000 dim: 9000000000 } } }"#,
+        r#"layer { name: "l" type: "Input" top: "a"
+             input_param { shape { dim: 9000000000 dim: 9000000000 } } }"#,
         &[],
         r#"Field("input_param.shape[0]"): 9000000000x9000000000 is too large"#,
     ),
@@ -313,22 +326,26 @@ pub static ERRORS: &[Mistake] = &[
         r#"Field("parameter_param.shape"): an axis can't have the length -3"#,
     ),
     (
-        r#"layer { name: "l" type: "Reshape" bottom: "x" top: "y" reshape_param { shape { dim: 5 dim: 2 } } }"#,
+        r#"layer { name: "l" type: "Reshape" bottom: "x" top: "y"
+             reshape_param { shape { dim: 5 dim: 2 } } }"#,
         &[(&[3, 4], &[])],
         r#"Field("reshape_param.shape"): the bottom, 3x4, has 12 elements, 5x2 has 10"#,
     ),
     (
-        r#"layer { name: "l" type: "Reshape" bottom: "x" top: "y" reshape_param { shape { dim: 5 dim: -1 } } }"#,
+        r#"layer { name: "l" type: "Reshape" bottom: "x" top: "y"
+             reshape_param { shape { dim: 5 dim: -1 } } }"#,
         &[(&[3, 4], &[])],
         r#"Field("reshape_param.shape"): the 12 elements of the bottom, 3x4, do not divide by 5"#,
     ),
     (
-        r#"layer { name: "l" type: "Reshape" bottom: "x" top: "y" reshape_param { shape { dim: -1 dim: -1 } } }"#,
+        r#"layer { name: "l" type: "Reshape" bottom: "x" top: "y"
+             reshape_param { shape { dim: -1 dim: -1 } } }"#,
         &[(&[3, 4], &[])],
         r#"Field("reshape_param.shape.dim"): -1 may stand once, found 2 times"#,
     ),
     (
-        r#"layer { name: "l" type: "Reshape" bottom: "x" top: "y" reshape_param { shape { dim: -2 } } }"#,
+        r#"layer { name: "l" type: "Reshape" bottom: "x" top: "y"
+             reshape_param { shape { dim: -2 } } }"#,
         &[(&[3, 4], &[])],
         r#"Field("reshape_param.shape.dim"): an axis can't have the length -2"#,
     ),
@@ -339,7 +356,8 @@ pub static ERRORS: &[Mistake] = &[
         r#"Field("reshape_param.shape.dim[2]"): 0 copies axis 2, which the bottom, 3x4, lacks"#,
     ),
     (
-        r#"layer { name: "l" type: "Reshape" bottom: "x" top: "y" reshape_param { axis: 3 shape { dim: 1 } } }"#,
+        r#"layer { name: "l" type: "Reshape" bottom: "x" top: "y"
+             reshape_param { axis: 3 shape { dim: 1 } } }"#,
         &[(&[3, 4], &[])],
         r#"Field("reshape_param.axis"): axis 3 does not exist: the bottom has 2 axes, 3x4"#,
     ),
@@ -355,12 +373,14 @@ pub static ERRORS: &[Mistake] = &[
         r#"Field("slice_param.slice_point"): axis 1 of the bottom, 2x3, does not divide into 2 equal parts"#,
     ),
     (
-        r#"layer { name: "l" type: "Slice" bottom: "x" top: "a" top: "b" slice_param { slice_point: 1 slice_point: 2 } }"#,
+        r#"layer { name: "l" type: "Slice" bottom: "x" top: "a" top: "b"
+             slice_param { slice_point: 1 slice_point: 2 } }"#,
         &[(&[2, 3], &[])],
         r#"Field("slice_param.slice_point"): 2 tops want 1 slice point, found 2"#,
     ),
     (
-        r#"layer { name: "l" type: "Slice" bottom: "x" top: "a" top: "b" slice_param { slice_point: 3 } }"#,
+        r#"layer { name: "l" type: "Slice" bottom: "x" top: "a" top: "b"
+             slice_param { slice_point: 3 } }"#,
         &[(&[2, 3], &[])],
         r#"Field("slice_param.slice_point"): slice points must grow and lie between 0 and 3, the length of axis 1 of the bottom, 2x3; found [3]"#,
     ),
@@ -371,12 +391,14 @@ pub static ERRORS: &[Mistake] = &[
         r#"Field("slice_param.slice_point"): slice points must grow and lie between 0 and 4, the length of axis 1 of the bottom, 2x4; found [2, 1]"#,
     ),
     (
-        r#"layer { name: "l" type: "Slice" bottom: "x" top: "a" top: "b" slice_param { axis: -3 } }"#,
+        r#"layer { name: "l" type: "Slice" bottom: "x" top: "a" top: "b"
+             slice_param { axis: -3 } }"#,
         &[(&[2, 4], &[])],
         r#"Field("slice_param.axis"): axis -3 does not exist: the bottom has 2 axes, 2x4"#,
     ),
     (
-        r#"layer { name: "l" type: "Slice" bottom: "x" top: "a" top: "b" slice_param { slice_dim: 4000000000 } }"#,
+        r#"layer { name: "l" type: "Slice" bottom: "x" top: "a" top: "b"
+             slice_param { slice_dim: 4000000000 } }"#,
         &[(&[2, 4], &[])],
         r#"Field("slice_param.slice_dim"): `slice_dim` is no axis: 4000000000"#,
     ),

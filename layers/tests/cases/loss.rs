@@ -57,7 +57,8 @@ pub static GRADIENTS: &[Gradient] = &[
         "SoftmaxWithLoss",
         GradientCase::new(
             "classes along the last axis",
-            r#"layer { name: "l" type: "SoftmaxWithLoss" bottom: "x" bottom: "t" top: "loss" softmax_param { axis: -1 } }"#,
+            r#"layer { name: "l" type: "SoftmaxWithLoss" bottom: "x" bottom: "t" top: "loss"
+                 softmax_param { axis: -1 } }"#,
             &[(&[2, 3, 4], Values::Normal), (&[2, 3, 1], Values::Whole(4))],
         ),
     ),
@@ -109,8 +110,18 @@ pub static GRADIENTS: &[Gradient] = &[
     (
         "SoftmaxWithLoss",
         GradientCase::new(
+            "divided by what the file fixes",
+            r#"layer { name: "l" type: "SoftmaxWithLoss" bottom: "x" bottom: "t" top: "loss"
+                 loss_param { normalization: PRE_FIXED pre_fixed_normalizer: 1.5 } }"#,
+            SEGMENTS,
+        ),
+    ),
+    (
+        "SoftmaxWithLoss",
+        GradientCase::new(
             "all labels are ignored",
-            r#"layer { name: "l" type: "SoftmaxWithLoss" bottom: "x" bottom: "t" top: "loss" loss_param { ignore_label: -1 } }"#,
+            r#"layer { name: "l" type: "SoftmaxWithLoss" bottom: "x" bottom: "t" top: "loss"
+                 loss_param { ignore_label: -1 } }"#,
             &[(&[2, 3], Values::Normal), (&[2], Values::Given(&[-1.0]))],
         ),
     ),
@@ -118,12 +129,14 @@ pub static GRADIENTS: &[Gradient] = &[
 
 pub static ERRORS: &[Mistake] = &[
     (
-        r#"layer { name: "l" type: "Accuracy" bottom: "x" bottom: "t" top: "y" accuracy_param { top_k: 0 } }"#,
+        r#"layer { name: "l" type: "Accuracy" bottom: "x" bottom: "t" top: "y"
+             accuracy_param { top_k: 0 } }"#,
         &[(&[2, 3], &[]), (&[2], &[])],
         r#"Field("accuracy_param.top_k"): `top_k` is at least 1, found 0"#,
     ),
     (
-        r#"layer { name: "l" type: "Accuracy" bottom: "x" bottom: "t" top: "y" accuracy_param { top_k: 4 } }"#,
+        r#"layer { name: "l" type: "Accuracy" bottom: "x" bottom: "t" top: "y"
+             accuracy_param { top_k: 4 } }"#,
         &[(&[2, 3], &[]), (&[2], &[])],
         r#"Field("accuracy_param.top_k"): `top_k` 4 exceeds the 3 classes of the scores, 2x3"#,
     ),
@@ -138,7 +151,8 @@ pub static ERRORS: &[Mistake] = &[
         r#"Bottom(1): label 3 at item 1 is out of range: with 3 classes labels are 0 to 2"#,
     ),
     (
-        r#"layer { name: "l" type: "Accuracy" bottom: "x" bottom: "t" top: "y" accuracy_param { axis: 2 } }"#,
+        r#"layer { name: "l" type: "Accuracy" bottom: "x" bottom: "t" top: "y"
+             accuracy_param { axis: 2 } }"#,
         &[(&[2, 3], &[]), (&[2], &[])],
         r#"Field("accuracy_param.axis"): axis 2 does not exist: the bottom has 2 axes, 2x3"#,
     ),
@@ -168,12 +182,14 @@ pub static ERRORS: &[Mistake] = &[
         r#"Bottom(1): label NaN at item 0 is out of range: with 3 classes labels are 0 to 2"#,
     ),
     (
-        r#"layer { name: "l" type: "SoftmaxWithLoss" bottom: "x" bottom: "t" top: "loss" loss_param { ignore_label: 255 } }"#,
+        r#"layer { name: "l" type: "SoftmaxWithLoss" bottom: "x" bottom: "t" top: "loss"
+             loss_param { ignore_label: 255 } }"#,
         &[(&[2, 3], &[]), (&[2], &[255.0, 1e10])],
         r#"Bottom(1): label 10000000000 at item 1 is out of range: with 3 classes labels are 0 to 2"#,
     ),
     (
-        r#"layer { name: "l" type: "SoftmaxWithLoss" bottom: "x" bottom: "t" top: "loss" softmax_param { axis: 2 } }"#,
+        r#"layer { name: "l" type: "SoftmaxWithLoss" bottom: "x" bottom: "t" top: "loss"
+             softmax_param { axis: 2 } }"#,
         &[(&[2, 3], &[]), (&[2], &[])],
         r#"Field("softmax_param.axis"): axis 2 does not exist: the bottom has 2 axes, 2x3"#,
     ),
@@ -181,5 +197,11 @@ pub static ERRORS: &[Mistake] = &[
         r#"layer { name: "l" type: "SoftmaxWithLoss" bottom: "x" bottom: "t" top: "loss" }"#,
         &[(&[2, 0], &[]), (&[2], &[])],
         r#"Bottom(0): the scores, 2x0, hold no class: axis 1 is empty"#,
+    ),
+    (
+        r#"layer { name: "l" type: "SoftmaxWithLoss" bottom: "x" bottom: "t" top: "loss"
+             loss_param { normalization: PRE_FIXED pre_fixed_normalizer: 0 } }"#,
+        &[(&[2, 3], &[]), (&[2], &[])],
+        r#"Field("loss_param.pre_fixed_normalizer"): `pre_fixed_normalizer` must be above 0, found 0"#,
     ),
 ];

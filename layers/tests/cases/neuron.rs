@@ -33,7 +33,8 @@ pub static GRADIENTS: &[Gradient] = &[
         "Clip",
         GradientCase::new(
             "clip",
-            r#"layer { name: "l" type: "Clip" bottom: "x" top: "y" clip_param { min: -0.5 max: 0.8 } }"#,
+            r#"layer { name: "l" type: "Clip" bottom: "x" top: "y"
+                 clip_param { min: -0.5 max: 0.8 } }"#,
             X,
         )
         .kinks(&[-0.5, 0.8]),
@@ -50,7 +51,8 @@ pub static GRADIENTS: &[Gradient] = &[
         "Dropout",
         GradientCase::new(
             "dropout of a fifth",
-            r#"layer { name: "l" type: "Dropout" bottom: "x" top: "y" dropout_param { dropout_ratio: 0.2 } }"#,
+            r#"layer { name: "l" type: "Dropout" bottom: "x" top: "y"
+                 dropout_param { dropout_ratio: 0.2 } }"#,
             X,
         ),
     ),
@@ -58,7 +60,8 @@ pub static GRADIENTS: &[Gradient] = &[
         "Dropout",
         GradientCase::new(
             "dropout of nothing",
-            r#"layer { name: "l" type: "Dropout" bottom: "x" top: "y" dropout_param { dropout_ratio: 0 } }"#,
+            r#"layer { name: "l" type: "Dropout" bottom: "x" top: "y"
+                 dropout_param { dropout_ratio: 0 } }"#,
             X,
         ),
     ),
@@ -85,15 +88,13 @@ pub static GRADIENTS: &[Gradient] = &[
         )
         .kinks(&[0.0]),
     ),
-    (
-        "Exp",
-        GradientCase::new("e^x", r#"layer { name: "l" type: "Exp" bottom: "x" top: "y" }"#, X),
-    ),
+    ("Exp", GradientCase::new("e^x", r#"layer { name: "l" type: "Exp" bottom: "x" top: "y" }"#, X)),
     (
         "Exp",
         GradientCase::new(
             "2^(1 + x/2)",
-            r#"layer { name: "l" type: "Exp" bottom: "x" top: "y" exp_param { base: 2 scale: 0.5 shift: 1 } }"#,
+            r#"layer { name: "l" type: "Exp" bottom: "x" top: "y"
+                 exp_param { base: 2 scale: 0.5 shift: 1 } }"#,
             X,
         ),
     ),
@@ -101,7 +102,8 @@ pub static GRADIENTS: &[Gradient] = &[
         "Exp",
         GradientCase::new(
             "base below 1",
-            r#"layer { name: "l" type: "Exp" bottom: "x" top: "y" exp_param { base: 0.5 shift: -1 } }"#,
+            r#"layer { name: "l" type: "Exp" bottom: "x" top: "y"
+                 exp_param { base: 0.5 shift: -1 } }"#,
             X,
         ),
     ),
@@ -115,13 +117,18 @@ pub static GRADIENTS: &[Gradient] = &[
     ),
     (
         "Log",
-        GradientCase::new("ln x", r#"layer { name: "l" type: "Log" bottom: "x" top: "y" }"#, POSITIVE),
+        GradientCase::new(
+            "ln x",
+            r#"layer { name: "l" type: "Log" bottom: "x" top: "y" }"#,
+            POSITIVE,
+        ),
     ),
     (
         "Log",
         GradientCase::new(
             "log2(3 - x/2)",
-            r#"layer { name: "l" type: "Log" bottom: "x" top: "y" log_param { base: 2 scale: -0.5 shift: 3 } }"#,
+            r#"layer { name: "l" type: "Log" bottom: "x" top: "y"
+                 log_param { base: 2 scale: -0.5 shift: 3 } }"#,
             POSITIVE,
         ),
     ),
@@ -129,7 +136,8 @@ pub static GRADIENTS: &[Gradient] = &[
         "Log",
         GradientCase::new(
             "log base one tenth",
-            r#"layer { name: "l" type: "Log" bottom: "x" top: "y" log_param { base: 0.1 shift: 0.5 } }"#,
+            r#"layer { name: "l" type: "Log" bottom: "x" top: "y"
+                 log_param { base: 0.1 shift: 0.5 } }"#,
             POSITIVE,
         ),
     ),
@@ -147,7 +155,8 @@ pub static GRADIENTS: &[Gradient] = &[
         "PReLU",
         GradientCase::new(
             "prelu, one slope",
-            r#"layer { name: "l" type: "PReLU" bottom: "x" top: "y" prelu_param { channel_shared: true } }"#,
+            r#"layer { name: "l" type: "PReLU" bottom: "x" top: "y"
+                 prelu_param { channel_shared: true } }"#,
             X,
         )
         .kinks(&[0.0]),
@@ -163,14 +172,19 @@ pub static GRADIENTS: &[Gradient] = &[
     ),
     (
         "Power",
-        GradientCase::new("identity", r#"layer { name: "l" type: "Power" bottom: "x" top: "y" }"#, X)
-            .other_in_place(),
+        GradientCase::new(
+            "identity",
+            r#"layer { name: "l" type: "Power" bottom: "x" top: "y" }"#,
+            X,
+        )
+        .other_in_place(),
     ),
     (
         "Power",
         GradientCase::new(
             "linear",
-            r#"layer { name: "l" type: "Power" bottom: "x" top: "y" power_param { scale: -0.7 shift: 2 } }"#,
+            r#"layer { name: "l" type: "Power" bottom: "x" top: "y"
+                 power_param { scale: -0.7 shift: 2 } }"#,
             X,
         )
         .other_in_place(),
@@ -179,7 +193,8 @@ pub static GRADIENTS: &[Gradient] = &[
         "Power",
         GradientCase::new(
             "square of anything",
-            r#"layer { name: "l" type: "Power" bottom: "x" top: "y" power_param { power: 2 scale: 0.5 shift: 0.1 } }"#,
+            r#"layer { name: "l" type: "Power" bottom: "x" top: "y"
+                 power_param { power: 2 scale: 0.5 shift: 0.1 } }"#,
             X,
         )
         .other_in_place(),
@@ -197,7 +212,8 @@ pub static GRADIENTS: &[Gradient] = &[
         "Power",
         GradientCase::new(
             "root",
-            r#"layer { name: "l" type: "Power" bottom: "x" top: "y" power_param { power: 0.5 scale: 2 shift: 1 } }"#,
+            r#"layer { name: "l" type: "Power" bottom: "x" top: "y"
+                 power_param { power: 0.5 scale: 2 shift: 1 } }"#,
             POSITIVE,
         )
         .other_in_place(),
@@ -206,7 +222,8 @@ pub static GRADIENTS: &[Gradient] = &[
         "Power",
         GradientCase::new(
             "power -1.7",
-            r#"layer { name: "l" type: "Power" bottom: "x" top: "y" power_param { power: -1.7 shift: 1 } }"#,
+            r#"layer { name: "l" type: "Power" bottom: "x" top: "y"
+                 power_param { power: -1.7 shift: 1 } }"#,
             POSITIVE,
         )
         .other_in_place(),
@@ -224,7 +241,8 @@ pub static GRADIENTS: &[Gradient] = &[
         "Power",
         GradientCase::new(
             "scale 0",
-            r#"layer { name: "l" type: "Power" bottom: "x" top: "y" power_param { power: 2 scale: 0 shift: 3 } }"#,
+            r#"layer { name: "l" type: "Power" bottom: "x" top: "y"
+                 power_param { power: 2 scale: 0 shift: 3 } }"#,
             X,
         )
         .other_in_place(),
@@ -238,7 +256,8 @@ pub static GRADIENTS: &[Gradient] = &[
         "ReLU",
         GradientCase::new(
             "relu with a slope",
-            r#"layer { name: "l" type: "ReLU" bottom: "x" top: "y" relu_param { negative_slope: 0.1 } }"#,
+            r#"layer { name: "l" type: "ReLU" bottom: "x" top: "y"
+                 relu_param { negative_slope: 0.1 } }"#,
             X,
         )
         .kinks(&[0.0]),
@@ -247,14 +266,19 @@ pub static GRADIENTS: &[Gradient] = &[
         "ReLU",
         GradientCase::new(
             "relu with a falling slope",
-            r#"layer { name: "l" type: "ReLU" bottom: "x" top: "y" relu_param { negative_slope: -0.3 } }"#,
+            r#"layer { name: "l" type: "ReLU" bottom: "x" top: "y"
+                 relu_param { negative_slope: -0.3 } }"#,
             X,
         )
         .kinks(&[0.0]),
     ),
     (
         "Sigmoid",
-        GradientCase::new("sigmoid", r#"layer { name: "l" type: "Sigmoid" bottom: "x" top: "y" }"#, X),
+        GradientCase::new(
+            "sigmoid",
+            r#"layer { name: "l" type: "Sigmoid" bottom: "x" top: "y" }"#,
+            X,
+        ),
     ),
     (
         "Swish",
@@ -286,12 +310,14 @@ pub static ERRORS: &[Mistake] = &[
         r#"Field("clip_param.max"): `max` is at least `min`, found min 3 and max 1"#,
     ),
     (
-        r#"layer { name: "l" type: "Dropout" bottom: "x" top: "y" dropout_param { dropout_ratio: 1 } }"#,
+        r#"layer { name: "l" type: "Dropout" bottom: "x" top: "y"
+             dropout_param { dropout_ratio: 1 } }"#,
         &[(&[2], &[])],
         r#"Field("dropout_param.dropout_ratio"): `dropout_ratio` is at least 0 and below 1, found 1"#,
     ),
     (
-        r#"layer { name: "l" type: "Dropout" bottom: "x" top: "y" dropout_param { dropout_ratio: -0.5 } }"#,
+        r#"layer { name: "l" type: "Dropout" bottom: "x" top: "y"
+             dropout_param { dropout_ratio: -0.5 } }"#,
         &[(&[2], &[])],
         r#"Field("dropout_param.dropout_ratio"): `dropout_ratio` is at least 0 and below 1, found -0.5"#,
     ),
@@ -316,7 +342,8 @@ pub static ERRORS: &[Mistake] = &[
         r#"Bottom(0): PReLU wants at least N x C, the bottom is 3"#,
     ),
     (
-        r#"layer { name: "l" type: "PReLU" bottom: "x" top: "y" prelu_param { filler { type: "gausian" } } }"#,
+        r#"layer { name: "l" type: "PReLU" bottom: "x" top: "y"
+             prelu_param { filler { type: "gausian" } } }"#,
         &[(&[2, 3], &[])],
         r#"Field("prelu_param.filler.type"): there is no filler `gausian`"#,
     ),

@@ -71,7 +71,8 @@ pub static GRADIENTS: &[Gradient] = &[
         "BatchNorm",
         GradientCase::new(
             "one element per channel",
-            r#"layer { name: "l" type: "BatchNorm" bottom: "x" top: "y" batch_norm_param { eps: 1 } }"#,
+            r#"layer { name: "l" type: "BatchNorm" bottom: "x" top: "y"
+                 batch_norm_param { eps: 1 } }"#,
             &[(&[1, 4], Values::Normal)],
         ),
     ),
@@ -95,7 +96,8 @@ pub static GRADIENTS: &[Gradient] = &[
         "Bias",
         GradientCase::new(
             "a bias per channel",
-            r#"layer { name: "l" type: "Bias" bottom: "x" top: "y" bias_param { filler { type: "gaussian" } } }"#,
+            r#"layer { name: "l" type: "Bias" bottom: "x" top: "y"
+                 bias_param { filler { type: "gaussian" } } }"#,
             X,
         ),
     ),
@@ -103,7 +105,8 @@ pub static GRADIENTS: &[Gradient] = &[
         "Bias",
         GradientCase::new(
             "a bias over two axes from the back",
-            r#"layer { name: "l" type: "Bias" bottom: "x" top: "y" bias_param { axis: -2 num_axes: 2 } }"#,
+            r#"layer { name: "l" type: "Bias" bottom: "x" top: "y"
+                 bias_param { axis: -2 num_axes: 2 } }"#,
             X,
         ),
     ),
@@ -127,7 +130,8 @@ pub static GRADIENTS: &[Gradient] = &[
         "Bias",
         GradientCase::new(
             "a given bias",
-            r#"layer { name: "l" type: "Bias" bottom: "x" bottom: "b" top: "y" bias_param { axis: 0 } }"#,
+            r#"layer { name: "l" type: "Bias" bottom: "x" bottom: "b" top: "y"
+                 bias_param { axis: 0 } }"#,
             &[(&[3, 2, 4], Values::Normal), (&[3, 2], Values::Normal)],
         ),
     ),
@@ -144,7 +148,8 @@ pub static GRADIENTS: &[Gradient] = &[
         "MVN",
         GradientCase::new(
             "mvn across channels",
-            r#"layer { name: "l" type: "MVN" bottom: "x" top: "y" mvn_param { across_channels: true } }"#,
+            r#"layer { name: "l" type: "MVN" bottom: "x" top: "y"
+                 mvn_param { across_channels: true } }"#,
             X,
         ),
     ),
@@ -152,7 +157,8 @@ pub static GRADIENTS: &[Gradient] = &[
         "MVN",
         GradientCase::new(
             "only the mean is taken out",
-            r#"layer { name: "l" type: "MVN" bottom: "x" top: "y" mvn_param { normalize_variance: false } }"#,
+            r#"layer { name: "l" type: "MVN" bottom: "x" top: "y"
+                 mvn_param { normalize_variance: false } }"#,
             X,
         ),
     ),
@@ -169,7 +175,8 @@ pub static GRADIENTS: &[Gradient] = &[
         "Scale",
         GradientCase::new(
             "a factor per channel",
-            r#"layer { name: "l" type: "Scale" bottom: "x" top: "y" scale_param { filler { type: "gaussian" } } }"#,
+            r#"layer { name: "l" type: "Scale" bottom: "x" top: "y"
+                 scale_param { filler { type: "gaussian" } } }"#,
             X,
         ),
     ),
@@ -222,7 +229,8 @@ pub static GRADIENTS: &[Gradient] = &[
         "Scale",
         GradientCase::new(
             "two bottoms from the first axis on",
-            r#"layer { name: "l" type: "Scale" bottom: "x" bottom: "s" top: "y" scale_param { axis: 0 } }"#,
+            r#"layer { name: "l" type: "Scale" bottom: "x" bottom: "s" top: "y"
+                 scale_param { axis: 0 } }"#,
             &[(&[3, 2, 4], Values::Normal), (&[3, 2], Values::Normal)],
         ),
     ),
@@ -230,7 +238,8 @@ pub static GRADIENTS: &[Gradient] = &[
         "Scale",
         GradientCase::new(
             "two bottoms and a bias",
-            r#"layer { name: "l" type: "Scale" bottom: "x" bottom: "s" top: "y" scale_param { bias_term: true } }"#,
+            r#"layer { name: "l" type: "Scale" bottom: "x" bottom: "s" top: "y"
+                 scale_param { bias_term: true } }"#,
             &[(&[3, 2, 4], Values::Normal), (&[2], Values::Normal)],
         ),
     ),
@@ -238,7 +247,8 @@ pub static GRADIENTS: &[Gradient] = &[
         "Scale",
         GradientCase::new(
             "two bottoms of one shape",
-            r#"layer { name: "l" type: "Scale" bottom: "x" bottom: "s" top: "y" scale_param { axis: 0 } }"#,
+            r#"layer { name: "l" type: "Scale" bottom: "x" bottom: "s" top: "y"
+                 scale_param { axis: 0 } }"#,
             &[(&[3, 2], Values::Normal), (&[3, 2], Values::Normal)],
         ),
     ),
