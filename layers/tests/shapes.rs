@@ -65,7 +65,7 @@ impl Axis {
         }
         let clipped = start + self.kernel > padded;
         let outside = any_pad && start >= self.input + self.pad;
-        count - usize::from((clipped && !ceil) || (outside && (ceil || !clipped)))
+        count - usize::from(outside || (clipped && !ceil))
     }
 }
 
