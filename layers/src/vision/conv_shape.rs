@@ -102,11 +102,8 @@ pub(super) fn check_channels(
     bottom: &Shape,
 ) -> Result<[usize; 3], LayerError> {
     let channels = shape.channels(bottom)?;
-    let (outputs, groups) = (p.num_output() as usize, p.group() as usize);
-    if outputs == 0 {
-        let why = "`num_output` must be given and above 0";
-        return Err(LayerError::field("convolution_param.num_output", why));
-    }
+    let outputs = super::num_output(p.num_output, "convolution_param")?;
+    let groups = p.group() as usize;
     if channels == 0 {
         return Err(LayerError::bottom(0, format!("the bottom, {bottom}, has no channels")));
     }

@@ -42,11 +42,8 @@ fn macs(_: &[Shape], tops: &[Shape], params: &[Shape]) -> u64 {
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     let param = def.inner_product_param.clone().unwrap_or_default();
-    if param.num_output() == 0 {
-        let why = "`num_output` must be given and above 0";
-        return Err(LayerError::field("inner_product_param.num_output", why));
-    }
-    Ok(Box::new(InnerProductLayer { param, axis: 0, m: 0, k: 0 }))
+    let n = super::num_output(param.num_output, "inner_product_param")?;
+    Ok(Box::new(InnerProductLayer { param, axis: 0, m: 0, n, k: 0 }))
 }
 
 struct InnerProductLayer {
@@ -54,15 +51,13 @@ struct InnerProductLayer {
     axis: usize,
     /// Rows of the bottom.
     m: usize,
+    /// Columns of the top.
+    n: usize,
     /// Columns of the bottom.
     k: usize,
 }
 
 impl InnerProductLayer {
-    fn n(&self) -> usize {
-        self.param.num_output() as usize
-    }
-
     /// How W is used as the right operand of y = x · op(W).
     fn op(&self) -> Trans {
         if self.param.transpose() { Trans::No } else { Trans::Yes }
@@ -74,7 +69,7 @@ impl Layer for InnerProductLayer {
         let bottom = &cx.bottoms[0];
         self.axis = bottom.axis(self.param.axis(), "inner_product_param.axis")?;
         self.k = bottom.count_from(self.axis);
-        let (n, k) = (self.n(), self.k);
+        let (n, k) = (self.n, self.k);
         if k == 0 {
             let why = format!("the bottom, {bottom}, has no elements from axis {} on", self.axis);
             return Err(LayerError::bottom(0, why));
@@ -97,14 +92,14 @@ impl Layer for InnerProductLayer {
                 .help("the bottom's size from `axis` on is fixed when the net is built"));
         }
         self.m = bottom.count_to(self.axis);
-        let top = bottom.with_tail(self.axis, &[self.n()]);
+        let top = bottom.with_tail(self.axis, &[self.n]);
         cx.top(0, top);
         Ok(())
     }
 
     fn forward(&mut self, cx: &mut Forward<'_>) -> Result<(), LayerError> {
         let (x, w, y) = (cx.bottom(0).data, cx.weights[0].data, &mut *cx.tops[0].data);
-        let (m, n, k) = (self.m, self.n(), self.k);
+        let (m, n, k) = (self.m, self.n, self.k);
         let mut beta = 0.0;
         if let Some(bias) = cx.weights.get(1) {
             y.chunks_exact_mut(n).for_each(|row| row.copy_from_slice(bias.data));
@@ -117,7 +112,7 @@ impl Layer for InnerProductLayer {
     fn backward(&mut self, cx: &mut Backward<'_>) -> Result<(), LayerError> {
         let Some(dy) = cx.top_diffs[0] else { return Ok(()) };
         let (x, w, dy) = (cx.bottom(0).data, cx.weights[0].data, dy.data);
-        let (m, n, k) = (self.m, self.n(), self.k);
+        let (m, n, k) = (self.m, self.n, self.k);
         if let Some(dw) = &mut cx.weight_diffs[0] {
             match self.op() {
                 Trans::Yes => cx.k.gemm(Trans::Yes, Trans::No, n, k, m, 1.0, dy, x, 1.0, dw.data),

@@ -43,13 +43,18 @@ fn needs(_: &LayerDef) -> Needs {
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     let param = def.pooling_param.clone().unwrap_or_default();
-    pool_axes(&param)?;
+    let axes = pool_axes(&param)?;
     if param.pool() == PoolMethod::Stochastic && pads(&param) {
-        let why = "STOCHASTIC pooling takes no padding";
+        let [h, w] = axes.pad;
+        let why = format!("STOCHASTIC pooling takes no padding, found {h} and {w}");
         return Err(LayerError::field("pooling_param.pad", why));
     }
     if def.top.len() > 1 && param.pool() != PoolMethod::Max {
-        return Err(LayerError::top(1, "only MAX pooling has a second top, the mask"));
+        let why = format!(
+            "only MAX pooling has a second top, the mask; found {}",
+            param.pool().as_str_name()
+        );
+        return Err(LayerError::top(1, why));
     }
     Ok(Box::new(PoolingLayer { param, geometry: None }))
 }

@@ -254,7 +254,7 @@ pub static ERRORS: &[Mistake] = &[
         r#"layer { name: "l" type: "Convolution" bottom: "x" top: "y"
              convolution_param { kernel_size: 3 } }"#,
         &[(&[1, 2, 5, 5], &[])],
-        r#"Field("convolution_param.num_output"): `num_output` must be given and above 0"#,
+        r#"Field("convolution_param.num_output"): `num_output` must be given"#,
     ),
     (
         r#"layer { name: "l" type: "Convolution" bottom: "x" top: "y"
@@ -290,13 +290,13 @@ pub static ERRORS: &[Mistake] = &[
         r#"layer { name: "l" type: "Convolution" bottom: "x" top: "y"
              convolution_param { num_output: 3 kernel_size: 3 stride: 1 stride: 2 stride: 1 } }"#,
         &[(&[1, 2, 5, 5], &[])],
-        r#"Field("convolution_param.stride"): `stride` stands 3 times for 2 spatial axes"#,
+        r#"Field("convolution_param.stride"): `stride` is given once or once per spatial axis, found 3 for 2 axes"#,
     ),
     (
         r#"layer { name: "l" type: "Convolution" bottom: "x" top: "y"
              convolution_param { num_output: 3 kernel_h: 3 kernel_w: 3 } }"#,
         &[(&[1, 2, 5], &[])],
-        r#"Field("convolution_param.kernel_h"): `kernel_h` goes with 2 spatial axes, here are 1; use `kernel_size`"#,
+        r#"Field("convolution_param.kernel_h"): `kernel_h` goes with 2 spatial axes, found 1; use `kernel_size`"#,
     ),
     (
         r#"layer { name: "l" type: "Convolution" bottom: "x" top: "y"
@@ -368,7 +368,7 @@ pub static ERRORS: &[Mistake] = &[
         r#"layer { name: "l" type: "Deconvolution" bottom: "x" top: "y"
              convolution_param { kernel_size: 3 } }"#,
         &[(&[1, 2, 5, 5], &[])],
-        r#"Field("convolution_param.num_output"): `num_output` must be given and above 0"#,
+        r#"Field("convolution_param.num_output"): `num_output` must be given"#,
     ),
     (
         r#"layer { name: "l" type: "Deconvolution" bottom: "x" top: "y"
@@ -385,7 +385,7 @@ pub static ERRORS: &[Mistake] = &[
     (
         r#"layer { name: "l" type: "InnerProduct" bottom: "x" top: "y" }"#,
         &[(&[2, 3], &[])],
-        r#"Field("inner_product_param.num_output"): `num_output` must be given and above 0"#,
+        r#"Field("inner_product_param.num_output"): `num_output` must be given"#,
     ),
     (
         r#"layer { name: "l" type: "InnerProduct" bottom: "x" top: "y"
@@ -404,5 +404,11 @@ pub static ERRORS: &[Mistake] = &[
              inner_product_param { num_output: 4 weight_filler { type: "uniform" min: 1 max: -1 } } }"#,
         &[(&[2, 3], &[])],
         r#"Field("inner_product_param.weight_filler.min"): uniform wants min <= max, found 1 and -1"#,
+    ),
+    (
+        r#"layer { name: "l" type: "InnerProduct" bottom: "x" top: "y"
+             inner_product_param { num_output: 0 } }"#,
+        &[(&[2, 3], &[])],
+        r#"Field("inner_product_param.num_output"): `num_output` must be above 0, found 0"#,
     ),
 ];

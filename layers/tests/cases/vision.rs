@@ -231,13 +231,13 @@ pub static ERRORS: &[Mistake] = &[
         r#"layer { name: "l" type: "Pooling" bottom: "x" top: "y"
              pooling_param { global_pooling: true stride: 2 } }"#,
         &[(&[1, 2, 5, 5], &[])],
-        r#"Field("pooling_param.stride"): `stride` must be 1 with `global_pooling`"#,
+        r#"Field("pooling_param.stride"): `stride` must be 1 with `global_pooling`, found 2"#,
     ),
     (
         r#"layer { name: "l" type: "Pooling" bottom: "x" top: "y"
              pooling_param { kernel_size: 3 pad_h: 1 } }"#,
         &[(&[1, 2, 5, 5], &[])],
-        r#"Field("pooling_param.pad_w"): `pad_w` must be given too"#,
+        r#"Field("pooling_param.pad_w"): `pad_w` must be given, as `pad_h` is"#,
     ),
     (
         r#"layer { name: "l" type: "Pooling" bottom: "x" top: "y"
@@ -255,13 +255,13 @@ pub static ERRORS: &[Mistake] = &[
         r#"layer { name: "l" type: "Pooling" bottom: "x" top: "y"
              pooling_param { pool: STOCHASTIC kernel_size: 3 pad: 1 } }"#,
         &[(&[1, 2, 5, 5], &[])],
-        r#"Field("pooling_param.pad"): STOCHASTIC pooling takes no padding"#,
+        r#"Field("pooling_param.pad"): STOCHASTIC pooling takes no padding, found 1 and 1"#,
     ),
     (
         r#"layer { name: "l" type: "Pooling" bottom: "x" top: "y" top: "m"
              pooling_param { pool: AVE kernel_size: 3 } }"#,
         &[(&[1, 2, 5, 5], &[])],
-        r#"Top(1): only MAX pooling has a second top, the mask"#,
+        r#"Top(1): only MAX pooling has a second top, the mask; found AVE"#,
     ),
     (
         r#"layer { name: "l" type: "Pooling" bottom: "x" top: "y"
