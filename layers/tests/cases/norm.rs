@@ -31,7 +31,7 @@ pub static GRADIENTS: &[Gradient] = &[
     (
         "BatchNorm",
         GradientCase::new(
-            "statistics of the batch, asked for in TEST with a large eps",
+            "global statistics asked for in TEST, with a large eps",
             r#"layer { name: "l" type: "BatchNorm" bottom: "x" top: "y"
                  batch_norm_param { use_global_stats: true eps: 0.5 } }"#,
             X,
