@@ -192,7 +192,9 @@ impl SingleLayer {
         let zeros = |tensor: &Tensor| Tensor::zeros(tensor.shape().clone());
         let bottoms = self.bottoms.iter().enumerate();
         Gradients {
-            bottoms: bottoms.map(|(i, b)| self.kind.grads.allows(i).then(|| zeros(b))).collect(),
+            bottoms: bottoms
+                .map(|(i, b)| self.kind.grads.allows(i, self.bottoms.len()).then(|| zeros(b)))
+                .collect(),
             weights: self.weights.iter().map(|w| Some(zeros(w))).collect(),
         }
     }

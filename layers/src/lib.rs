@@ -13,6 +13,7 @@ mod kind;
 mod layer;
 mod packs;
 pub mod page;
+pub mod paths;
 mod registry;
 pub mod rng;
 mod shape;

@@ -56,11 +56,11 @@ impl Net {
             if force {
                 node.backward = true;
                 for (j, wanted) in wanted.iter_mut().enumerate() {
-                    *wanted |= node.kind.grads.allows(j);
+                    *wanted |= node.kind.grads.allows(j, node.bottoms.len());
                 }
             }
             for (j, wanted) in wanted.iter_mut().enumerate() {
-                if !*wanted || node.kind.grads.allows(j) {
+                if !*wanted || node.kind.grads.allows(j, node.bottoms.len()) {
                     continue;
                 }
                 *wanted = false;

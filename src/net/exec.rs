@@ -208,8 +208,10 @@ impl Net {
         for storage in self.storages.iter_mut().filter(|s| s.starts_zero && s.has_diff) {
             storage.diff.fill(0.0);
         }
-        for blob in self.blobs.iter().filter(|blob| blob.loss_weight != 0.0) {
-            self.storages[blob.storage].diff.iter_mut().for_each(|d| *d += blob.loss_weight);
+        for (id, blob) in self.blobs.iter().enumerate() {
+            if blob.loss_weight != 0.0 && !self.seeds.contains_key(&id) {
+                self.storages[blob.storage].diff.iter_mut().for_each(|d| *d += blob.loss_weight);
+            }
         }
         for (&id, seed) in &self.seeds {
             let diff = &mut self.storages[self.blobs[id].storage].diff;

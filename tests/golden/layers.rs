@@ -66,9 +66,7 @@ fn try_run(folder: &Path) -> Result<Outcome, String> {
     }
     if arrays.string("backward") == "1" {
         for (name, _, diff) in arrays.under("top_diff") {
-            if net.loss_weight(name) == 0.0 {
-                net.set_diff(name, diff).map_err(|e| e.to_string())?;
-            }
+            net.set_diff(name, diff).map_err(|e| e.to_string())?;
         }
         net.store.clear_diffs();
         net.backward().map_err(|e| e.to_string())?;

@@ -1,10 +1,10 @@
-//! Copies between a blob and parts of it along one axis: Concat and Slice.
+//! Copies between a blob and parts of it along one axis: Concat, Slice and SPP.
 
 use cortado_kernels::Write;
 
 /// Copies (or adds) `outer` rows of `width` elements. Each side says where its first row begins and
 /// how far apart the rows are.
-pub(super) fn copy_rows(
+pub(crate) fn copy_rows(
     outer: usize,
     width: usize,
     (from, from_at, from_step): (&[f32], usize, usize),

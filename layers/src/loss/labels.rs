@@ -13,8 +13,8 @@ pub(super) fn class(
     if ignore.is_some_and(|ignore| label as i32 == ignore && !label.is_nan()) {
         return Ok(None);
     }
-    if label >= 0.0 && (label as usize) < classes {
-        return Ok(Some(label as usize));
+    if let Some(class) = crate::common::index(label, classes) {
+        return Ok(Some(class));
     }
     let why = format!(
         "label {label} at item {item} is out of range: with {classes} classes labels are 0 to {}",
@@ -42,4 +42,18 @@ pub(super) fn check_count(
     );
     Err(LayerError::bottom(1, why)
         .help("with axis 1, scores N x C x H x W go with labels N x H x W (or N x 1 x H x W)"))
+}
+
+/// Bottom `index` holds one number per item of `items`; how many there are.
+pub(super) fn check_items(
+    index: usize,
+    numbers: &crate::Shape,
+    items: &crate::Shape,
+) -> Result<usize, LayerError> {
+    let wanted = items.first().copied().unwrap_or(1);
+    if numbers.count() == wanted {
+        return Ok(wanted);
+    }
+    let why = format!("{numbers} is not one number for each of the {wanted} items of {items}");
+    Err(LayerError::bottom(index, why))
 }

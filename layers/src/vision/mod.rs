@@ -3,9 +3,13 @@
 mod conv_shape;
 pub mod convolution;
 pub mod deconvolution;
+pub mod embed;
+pub mod im2col;
 pub mod inner_product;
 pub mod lrn;
+mod pool;
 pub mod pooling;
+pub mod spp;
 
 use crate::LayerError;
 

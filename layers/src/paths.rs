@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cortado_layers::{LayerDef, LayerError};
+use crate::{LayerDef, LayerError};
 
 /// The folder of the prototxt that names a file. Relative paths are tried against the working
 /// directory, as the original does, then against this folder.
@@ -63,7 +63,7 @@ fn instead(path: &Path) -> String {
 const TOLD: usize = 8;
 
 /// `holds a, b and 3 more`, or `is empty`.
-pub(super) fn holds(folder: &Path) -> String {
+pub fn holds(folder: &Path) -> String {
     let Ok(entries) = std::fs::read_dir(folder) else { return "can't be listed".to_owned() };
     let mut names: Vec<String> =
         entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
