@@ -125,6 +125,96 @@ pub static GRADIENTS: &[Gradient] = &[
             &[(&[2, 3], Values::Normal), (&[2], Values::Given(&[-1.0]))],
         ),
     ),
+    (
+        "ContrastiveLoss",
+        GradientCase::new(
+            "pairs within and beyond the margin",
+            r#"layer { name: "l" type: "ContrastiveLoss" bottom: "a" bottom: "b" bottom: "c" top: "y0" contrastive_loss_param { margin: 2.5 } }"#,
+            &[
+                (&[5, 3], Values::Normal),
+                (&[5, 3], Values::Normal),
+                (&[5], Values::Given(&[1.0, 0.0, 0.0, 1.0, 0.0])),
+            ],
+        ),
+    ),
+    (
+        "ContrastiveLoss",
+        GradientCase::new(
+            "pairs of the legacy version",
+            r#"layer { name: "l" type: "ContrastiveLoss" bottom: "a" bottom: "b" bottom: "c" top: "y0" contrastive_loss_param { margin: 5 legacy_version: true } }"#,
+            &[
+                (&[5, 3], Values::Normal),
+                (&[5, 3], Values::Normal),
+                (&[5], Values::Given(&[1.0, 0.0, 0.0, 1.0, 0.0])),
+            ],
+        ),
+    ),
+    (
+        "HingeLoss",
+        GradientCase {
+            kinks: &[-1.0, 1.0],
+            ..GradientCase::new(
+                "hinge L1",
+                r#"layer { name: "l" type: "HingeLoss" bottom: "a" bottom: "b" top: "y0" hinge_loss_param { norm: L1 } }"#,
+                &[(&[4, 5], Values::Normal), (&[4], Values::Whole(5))],
+            )
+        },
+    ),
+    (
+        "HingeLoss",
+        GradientCase {
+            kinks: &[-1.0, 1.0],
+            ..GradientCase::new(
+                "hinge L2",
+                r#"layer { name: "l" type: "HingeLoss" bottom: "a" bottom: "b" top: "y0" hinge_loss_param { norm: L2 } }"#,
+                &[(&[4, 5], Values::Normal), (&[4], Values::Whole(5))],
+            )
+        },
+    ),
+    (
+        "InfogainLoss",
+        GradientCase::new(
+            "infogain over an inner axis",
+            r#"layer { name: "l" type: "InfogainLoss" bottom: "a" bottom: "b" bottom: "c" top: "y0" infogain_loss_param { axis: 2 } loss_param { ignore_label: 1 } }"#,
+            &[
+                (&[2, 2, 3, 2], Values::Normal),
+                (&[2, 2, 1, 2], Values::Given(&[0.0, 1.0, 2.0])),
+                (&[3, 3], Values::Uniform(0.1, 1.0)),
+            ],
+        ),
+    ),
+    (
+        "InfogainLoss",
+        GradientCase::new(
+            "infogain by batch size",
+            r#"layer { name: "l" type: "InfogainLoss" bottom: "a" bottom: "b" bottom: "c" top: "y0" loss_param { normalization: BATCH_SIZE } }"#,
+            &[(&[3, 4], Values::Normal), (&[3], Values::Whole(4)), (&[1, 1, 4, 4], Values::Normal)],
+        ),
+    ),
+    (
+        "MultinomialLogisticLoss",
+        GradientCase::new(
+            "probabilities",
+            r#"layer { name: "l" type: "MultinomialLogisticLoss" bottom: "a" bottom: "b" top: "y0"  }"#,
+            &[(&[4, 3], Values::Uniform(0.2, 1.0)), (&[4], Values::Whole(3))],
+        ),
+    ),
+    (
+        "SigmoidCrossEntropyLoss",
+        GradientCase::new(
+            "targets between 0 and 1",
+            r#"layer { name: "l" type: "SigmoidCrossEntropyLoss" bottom: "a" bottom: "b" top: "y0"  }"#,
+            &[(&[3, 4], Values::Normal), (&[3, 4], Values::Uniform(0.0, 1.0))],
+        ),
+    ),
+    (
+        "SigmoidCrossEntropyLoss",
+        GradientCase::new(
+            "targets ignored",
+            r#"layer { name: "l" type: "SigmoidCrossEntropyLoss" bottom: "a" bottom: "b" top: "y0" loss_param { ignore_label: -1 normalization: VALID } }"#,
+            &[(&[2, 3, 2], Values::Normal), (&[2, 3, 2], Values::Given(&[1.0, -1.0, 0.0, 1.0]))],
+        ),
+    ),
 ];
 
 pub static ERRORS: &[Mistake] = &[
@@ -203,5 +293,70 @@ pub static ERRORS: &[Mistake] = &[
              loss_param { normalization: PRE_FIXED pre_fixed_normalizer: 0 } }"#,
         &[(&[2, 3], &[]), (&[2], &[])],
         r#"Field("loss_param.pre_fixed_normalizer"): `pre_fixed_normalizer` must be above 0, found 0"#,
+    ),
+    (
+        r#"layer { name: "l" type: "ContrastiveLoss" bottom: "a" bottom: "b" bottom: "c" top: "y0" }"#,
+        &[(&[2, 3], &[0.0]), (&[2, 4], &[0.0]), (&[2], &[0.0])],
+        r#"Bottom(1): both vectors have as many items and elements: 2x3 and 2x4"#,
+    ),
+    (
+        r#"layer { name: "l" type: "ContrastiveLoss" bottom: "a" bottom: "b" bottom: "c" top: "y0" }"#,
+        &[(&[2, 3], &[0.0]), (&[2, 3], &[0.0]), (&[3], &[0.0])],
+        r#"Bottom(2): 3 is not one number for each of the 2 items of 2x3"#,
+    ),
+    (
+        r#"layer { name: "l" type: "HingeLoss" bottom: "a" bottom: "b" top: "y0" }"#,
+        &[(&[2, 3], &[0.0]), (&[2], &[0.0, 3.0])],
+        r#"Bottom(1): label 3 at item 1 is out of range: with 3 classes labels are 0 to 2"#,
+    ),
+    (
+        r#"layer { name: "l" type: "HingeLoss" bottom: "a" bottom: "b" top: "y0" }"#,
+        &[(&[2, 3], &[0.0]), (&[2, 3], &[0.0])],
+        r#"Bottom(1): 2x3 is not one number for each of the 2 items of 2x3"#,
+    ),
+    (
+        r#"layer { name: "l" type: "InfogainLoss" bottom: "a" bottom: "b" top: "y0" }"#,
+        &[(&[2, 3], &[0.0]), (&[2], &[0.0])],
+        r#"Field("infogain_loss_param.source"): `source` must be given, or the matrix as a third bottom"#,
+    ),
+    (
+        r#"layer { name: "l" type: "InfogainLoss" bottom: "a" bottom: "b" top: "y0" infogain_loss_param { source: "/nowhere/at/all.binaryproto" } }"#,
+        &[(&[2, 3], &[0.0]), (&[2], &[0.0])],
+        r#"Field("infogain_loss_param.source"): there is no `/nowhere/at/all.binaryproto`"#,
+    ),
+    (
+        r#"layer { name: "l" type: "InfogainLoss" bottom: "a" bottom: "b" bottom: "c" top: "y0" loss_param { normalize: true } }"#,
+        &[(&[2, 3], &[0.0]), (&[2], &[0.0]), (&[3, 3], &[1.0])],
+        r#"Field("loss_param.normalize"): InfogainLoss does not take `normalize`; `normalization` says it"#,
+    ),
+    (
+        r#"layer { name: "l" type: "InfogainLoss" bottom: "a" bottom: "b" bottom: "c" top: "y0" }"#,
+        &[(&[2, 3], &[0.0]), (&[2], &[0.0]), (&[3, 2], &[1.0])],
+        r#"Bottom(2): the matrix has 6 elements, 3 classes want 3 x 3"#,
+    ),
+    (
+        r#"layer { name: "l" type: "InfogainLoss" bottom: "a" bottom: "b" bottom: "c" top: "y0" }"#,
+        &[(&[2, 3], &[0.0]), (&[2], &[-1.0]), (&[3, 3], &[1.0])],
+        r#"Bottom(1): label -1 at item 0 is out of range: with 3 classes labels are 0 to 2"#,
+    ),
+    (
+        r#"layer { name: "l" type: "InfogainLoss" bottom: "a" bottom: "b" bottom: "c" top: "y0" infogain_loss_param { axis: 2 } }"#,
+        &[(&[2, 3], &[0.0]), (&[2], &[0.0]), (&[3, 3], &[1.0])],
+        r#"Field("infogain_loss_param.axis"): axis 2 does not exist: the bottom has 2 axes, 2x3"#,
+    ),
+    (
+        r#"layer { name: "l" type: "MultinomialLogisticLoss" bottom: "a" bottom: "b" top: "y0" }"#,
+        &[(&[2, 3], &[1.0]), (&[2], &[5.0])],
+        r#"Bottom(1): label 5 at item 0 is out of range: with 3 classes labels are 0 to 2"#,
+    ),
+    (
+        r#"layer { name: "l" type: "MultinomialLogisticLoss" bottom: "a" bottom: "b" top: "y0" }"#,
+        &[(&[2, 3], &[1.0]), (&[4], &[0.0])],
+        r#"Bottom(1): 4 is not one number for each of the 2 items of 2x3"#,
+    ),
+    (
+        r#"layer { name: "l" type: "SigmoidCrossEntropyLoss" bottom: "a" bottom: "b" top: "y0" }"#,
+        &[(&[2, 3], &[1.0]), (&[2, 2], &[0.0])],
+        r#"Bottom(1): there is one target per score: 2x3 and 2x2"#,
     ),
 ];

@@ -260,6 +260,38 @@ pub static GRADIENTS: &[Gradient] = &[
             &[(&[3, 2, 4], Values::Normal), (&[], Values::Normal)],
         ),
     ),
+    (
+        "BatchNorm",
+        GradientCase::new(
+            "batch statistics of 1 axis",
+            r#"layer { name: "l" type: "BatchNorm" bottom: "a" top: "y0" batch_norm_param { eps: 0.01 } }"#,
+            &[(&[6], Values::Normal)],
+        ),
+    ),
+    (
+        "BatchNorm",
+        GradientCase::new(
+            "batch statistics of 2 axes",
+            r#"layer { name: "l" type: "BatchNorm" bottom: "a" top: "y0" batch_norm_param { eps: 0.01 } }"#,
+            &[(&[5, 3], Values::Normal)],
+        ),
+    ),
+    (
+        "BatchNorm",
+        GradientCase::new(
+            "batch statistics of 3 axes",
+            r#"layer { name: "l" type: "BatchNorm" bottom: "a" top: "y0" batch_norm_param { eps: 0.01 } }"#,
+            &[(&[3, 2, 4], Values::Normal)],
+        ),
+    ),
+    (
+        "BatchNorm",
+        GradientCase::new(
+            "batch statistics of 5 axes",
+            r#"layer { name: "l" type: "BatchNorm" bottom: "a" top: "y0" batch_norm_param { eps: 0.01 } }"#,
+            &[(&[2, 3, 2, 2, 2], Values::Normal)],
+        ),
+    ),
 ];
 
 pub static ERRORS: &[Mistake] = &[

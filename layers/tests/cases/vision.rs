@@ -173,6 +173,194 @@ pub static GRADIENTS: &[Gradient] = &[
             &[(&[1, 2, 3, 2, 4], Values::Normal)],
         ),
     ),
+    (
+        "Embed",
+        GradientCase::new(
+            "rows with a bias",
+            r#"layer { name: "l" type: "Embed" bottom: "a" top: "y0" embed_param { input_dim: 4 num_output: 3 weight_filler { type: "gaussian" } } }"#,
+            &[(&[2, 3], Values::Whole(4))],
+        ),
+    ),
+    (
+        "Embed",
+        GradientCase::new(
+            "rows without a bias",
+            r#"layer { name: "l" type: "Embed" bottom: "a" top: "y0" embed_param { input_dim: 3 num_output: 2 bias_term: false } }"#,
+            &[(&[4], Values::Whole(3))],
+        ),
+    ),
+    (
+        "Im2col",
+        GradientCase::new(
+            "columns in one dimension",
+            r#"layer { name: "l" type: "Im2col" bottom: "a" top: "y0" convolution_param { kernel_size: 3 stride: 2 pad: 1 } }"#,
+            &[(&[2, 2, 7], Values::Normal)],
+        ),
+    ),
+    (
+        "Im2col",
+        GradientCase::new(
+            "columns in two dimensions",
+            r#"layer { name: "l" type: "Im2col" bottom: "a" top: "y0" convolution_param { kernel_h: 2 kernel_w: 3 pad: 1 dilation: 2 } }"#,
+            &[(&[1, 2, 5, 6], Values::Normal)],
+        ),
+    ),
+    (
+        "Im2col",
+        GradientCase::new(
+            "columns in three dimensions, axis 2",
+            r#"layer { name: "l" type: "Im2col" bottom: "a" top: "y0" convolution_param { axis: 2 kernel_size: 2 stride: 1 stride: 2 stride: 1 } }"#,
+            &[(&[2, 1, 2, 3, 3, 2], Values::Normal)],
+        ),
+    ),
+    (
+        "SPP",
+        GradientCase::new(
+            "maxima of a pyramid",
+            r#"layer { name: "l" type: "SPP" bottom: "a" top: "y0" spp_param { pyramid_height: 3 } }"#,
+            &[(&[2, 2, 7, 10], Values::Distinct(0.1))],
+        ),
+    ),
+    (
+        "SPP",
+        GradientCase::new(
+            "means of a pyramid in three dimensions",
+            r#"layer { name: "l" type: "SPP" bottom: "a" top: "y0" spp_param { pyramid_height: 2 pool: AVE } }"#,
+            &[(&[1, 2, 3, 2, 5], Values::Normal)],
+        ),
+    ),
+    (
+        "SPP",
+        GradientCase::new(
+            "a pyramid of one level",
+            r#"layer { name: "l" type: "SPP" bottom: "a" top: "y0" spp_param { pyramid_height: 1 pool: AVE } }"#,
+            &[(&[2, 2, 3], Values::Normal)],
+        ),
+    ),
+    (
+        "SPP",
+        GradientCase {
+            step: 1e-3,
+            ..GradientCase::new(
+                "random elements of a pyramid",
+                r#"layer { name: "l" type: "SPP" bottom: "a" top: "y0" spp_param { pyramid_height: 2 pool: STOCHASTIC } }"#,
+                &[(&[2, 2, 4, 6], Values::Uniform(0.5, 1.5))],
+            )
+        },
+    ),
+    (
+        "Pooling",
+        GradientCase::new(
+            "maxima of one axis",
+            r#"layer { name: "l" type: "Pooling" bottom: "a" top: "y0" pooling_param { kernel_size: 3 stride: 2 pad: 1 } }"#,
+            &[(&[2, 2, 8], Values::Distinct(0.1))],
+        ),
+    ),
+    (
+        "Pooling",
+        GradientCase::new(
+            "maxima of three axes",
+            r#"layer { name: "l" type: "Pooling" bottom: "a" top: "y0" pooling_param { kernel_size: 2 stride: 2 } }"#,
+            &[(&[1, 2, 3, 4, 3], Values::Distinct(0.1))],
+        ),
+    ),
+    (
+        "Pooling",
+        GradientCase::new(
+            "means of one axis",
+            r#"layer { name: "l" type: "Pooling" bottom: "a" top: "y0" pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 1 } }"#,
+            &[(&[2, 2, 8], Values::Normal)],
+        ),
+    ),
+    (
+        "Pooling",
+        GradientCase::new(
+            "means of three axes",
+            r#"layer { name: "l" type: "Pooling" bottom: "a" top: "y0" pooling_param { pool: AVE kernel_size: 2 stride: 1 pad: 1 round_mode: FLOOR } }"#,
+            &[(&[1, 2, 3, 2, 3], Values::Normal)],
+        ),
+    ),
+    (
+        "Pooling",
+        GradientCase::new(
+            "the mean of the whole of three axes",
+            r#"layer { name: "l" type: "Pooling" bottom: "a" top: "y0" pooling_param { pool: AVE global_pooling: true } }"#,
+            &[(&[2, 2, 2, 3, 2], Values::Normal)],
+        ),
+    ),
+    (
+        "Pooling",
+        GradientCase {
+            step: 1e-3,
+            ..GradientCase::new(
+                "random elements of 1 axes",
+                r#"layer { name: "l" type: "Pooling" bottom: "a" top: "y0" pooling_param { pool: STOCHASTIC kernel_size: 2 stride: 2 } }"#,
+                &[(&[2, 2, 6], Values::Uniform(0.5, 1.5))],
+            )
+        },
+    ),
+    (
+        "Pooling",
+        GradientCase {
+            step: 1e-3,
+            ..GradientCase::new(
+                "random elements of 2 axes",
+                r#"layer { name: "l" type: "Pooling" bottom: "a" top: "y0" pooling_param { pool: STOCHASTIC kernel_size: 2 stride: 2 } }"#,
+                &[(&[2, 2, 4, 4], Values::Uniform(0.5, 1.5))],
+            )
+        },
+    ),
+    (
+        "Pooling",
+        GradientCase {
+            step: 1e-3,
+            ..GradientCase::new(
+                "random elements of 3 axes",
+                r#"layer { name: "l" type: "Pooling" bottom: "a" top: "y0" pooling_param { pool: STOCHASTIC kernel_size: 2 stride: 2 } }"#,
+                &[(&[1, 2, 2, 4, 3], Values::Uniform(0.5, 1.5))],
+            )
+        },
+    ),
+    (
+        "LRN",
+        GradientCase::new(
+            "lrn over channels with 2 axes",
+            r#"layer { name: "l" type: "LRN" bottom: "a" top: "y0" lrn_param { local_size: 3 alpha: 0.5 k: 2 } }"#,
+            &[(&[3, 5], Values::Normal)],
+        ),
+    ),
+    (
+        "LRN",
+        GradientCase::new(
+            "lrn over channels with 3 axes",
+            r#"layer { name: "l" type: "LRN" bottom: "a" top: "y0" lrn_param { local_size: 3 alpha: 0.5 k: 2 } }"#,
+            &[(&[2, 5, 3], Values::Normal)],
+        ),
+    ),
+    (
+        "LRN",
+        GradientCase::new(
+            "lrn over channels with 5 axes",
+            r#"layer { name: "l" type: "LRN" bottom: "a" top: "y0" lrn_param { local_size: 3 alpha: 0.5 k: 2 } }"#,
+            &[(&[1, 4, 2, 2, 2], Values::Normal)],
+        ),
+    ),
+    (
+        "LRN",
+        GradientCase::new(
+            "lrn within channels with 3 axes",
+            r#"layer { name: "l" type: "LRN" bottom: "a" top: "y0" lrn_param { local_size: 3 alpha: 0.5 norm_region: WITHIN_CHANNEL } }"#,
+            &[(&[2, 2, 5], Values::Normal)],
+        ),
+    ),
+    (
+        "LRN",
+        GradientCase::new(
+            "lrn within channels with 5 axes",
+            r#"layer { name: "l" type: "LRN" bottom: "a" top: "y0" lrn_param { local_size: 3 alpha: 0.5 norm_region: WITHIN_CHANNEL } }"#,
+            &[(&[1, 2, 3, 3, 2], Values::Normal)],
+        ),
+    ),
 ];
 
 pub static ERRORS: &[Mistake] = &[
@@ -268,5 +456,60 @@ pub static ERRORS: &[Mistake] = &[
              pooling_param { kernel_size: 3 stride: 2 pad: 1 } }"#,
         &[(&[1, 2, 0, 5], &[])],
         r#"Field("pooling_param.kernel_size"): the window (size 3, stride 2, pad 1) does not fit spatial axis 0 of the bottom, 1x2x0x5"#,
+    ),
+    (
+        r#"layer { name: "l" type: "Embed" bottom: "a" top: "y0" embed_param { input_dim: 4 } }"#,
+        &[(&[2], &[0.0])],
+        r#"Field("embed_param.num_output"): `num_output` must be given and above 0"#,
+    ),
+    (
+        r#"layer { name: "l" type: "Embed" bottom: "a" top: "y0" embed_param { num_output: 4 } }"#,
+        &[(&[2], &[0.0])],
+        r#"Field("embed_param.input_dim"): `input_dim` must be given and above 0"#,
+    ),
+    (
+        r#"layer { name: "l" type: "Embed" bottom: "a" top: "y0" embed_param { num_output: 2 input_dim: 3 } }"#,
+        &[(&[2], &[0.0, 3.0])],
+        r#"Bottom(0): index 3 at 1 is out of range: with input_dim 3 indices are 0 to 2"#,
+    ),
+    (
+        r#"layer { name: "l" type: "Im2col" bottom: "a" top: "y0" }"#,
+        &[(&[1, 2, 3, 4], &[0.0])],
+        r#"Field("convolution_param.kernel_size"): `kernel_size` must be given"#,
+    ),
+    (
+        r#"layer { name: "l" type: "Im2col" bottom: "a" top: "y0" convolution_param { kernel_size: 1 } }"#,
+        &[(&[2, 3], &[0.0])],
+        r#"Bottom(0): Im2col wants a spatial axis behind axis 1: 2x3"#,
+    ),
+    (
+        r#"layer { name: "l" type: "SPP" bottom: "a" top: "y0" }"#,
+        &[(&[1, 2, 3, 4], &[0.0])],
+        r#"Field("spp_param.pyramid_height"): `pyramid_height` must be given and above 0"#,
+    ),
+    (
+        r#"layer { name: "l" type: "SPP" bottom: "a" top: "y0" spp_param { pyramid_height: 2 } }"#,
+        &[(&[2, 3], &[0.0])],
+        r#"Bottom(0): SPP wants N x C x spatial axes, the bottom is 2x3"#,
+    ),
+    (
+        r#"layer { name: "l" type: "SPP" bottom: "a" top: "y0" spp_param { pyramid_height: 4 } }"#,
+        &[(&[1, 2, 8, 17], &[0.0])],
+        r#"Field("spp_param.pyramid_height"): level 3 cuts spatial axis 1, of length 17, into 2^3 bins, which needs more padding than MAX pooling allows"#,
+    ),
+    (
+        r#"layer { name: "l" type: "SPP" bottom: "a" top: "y0" spp_param { pyramid_height: 4000000000 } }"#,
+        &[(&[1, 2, 8, 8], &[0.0])],
+        r#"Field("spp_param.pyramid_height"): level 4 cuts spatial axis 0, of length 8, into 2^4 bins, which needs more padding than MAX pooling allows"#,
+    ),
+    (
+        r#"layer { name: "l" type: "Pooling" bottom: "a" top: "y0" pooling_param { pool: STOCHASTIC kernel_size: 2 pad: 1 } }"#,
+        &[(&[1, 2, 4, 4], &[0.0])],
+        r#"Field("pooling_param.pad"): STOCHASTIC pooling takes no padding"#,
+    ),
+    (
+        r#"layer { name: "l" type: "Pooling" bottom: "a" top: "y0" top: "y1" pooling_param { pool: STOCHASTIC kernel_size: 2 } }"#,
+        &[(&[1, 2, 4, 4], &[0.0])],
+        r#"Top(1): only MAX pooling has a second top, the mask"#,
     ),
 ];
