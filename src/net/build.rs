@@ -445,6 +445,7 @@ impl Builder<'_> {
                 lr_mult: if learned { spec.lr_mult() } else { 0.0 },
                 decay_mult: if learned { spec.decay_mult() } else { 0.0 },
                 given: (spec.lr_mult.is_some(), spec.decay_mult.is_some()),
+                unscaled: preloaded.is_none() && request.filler.r#type() == "lsuv",
                 version: 0,
             },
             values,

@@ -5,8 +5,8 @@ use std::mem::take;
 
 use cortado_kernels::kernels;
 use cortado_layers::{
-    Backward, DiffMut, Forward, Layout, Measure, Packs, Reshape, RngKey, Shape, View, ViewMut,
-    Write,
+    Backward, DiffMut, Forward, Layout, Measure, Packs, Phase, Reshape, RngKey, Shape, View,
+    ViewMut, Write,
 };
 
 use super::{Blob, DiffTo, Net, NetError, NetErrors, Short, Storage};
@@ -81,6 +81,9 @@ impl Net {
                     moved |= self.measure(i)?;
                 }
                 self.forward_node(i)?;
+                if self.state.phase == Phase::Train && self.is_unscaled(i) {
+                    self.scale_to_unit_variance(i)?;
+                }
                 loss += self.loss_of(i);
             }
             Ok(loss)
@@ -113,7 +116,7 @@ impl Net {
         Ok(moved)
     }
 
-    fn forward_node(&mut self, i: usize) -> Result<(), NetError> {
+    pub(super) fn forward_node(&mut self, i: usize) -> Result<(), NetError> {
         let Net { nodes, blobs, storages, store, cache, scratch, .. } = self;
         let node = &mut nodes[i];
         if node.alias || node.kind.fed {

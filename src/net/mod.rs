@@ -11,6 +11,7 @@ mod debug;
 mod error;
 mod exec;
 mod filter;
+mod lsuv;
 mod params;
 mod splits;
 pub mod threads;

@@ -3,6 +3,7 @@
 mod broken_files;
 mod cli;
 mod custom_layer;
+mod lsuv;
 mod models;
 mod net;
 mod solver;

@@ -226,3 +226,70 @@ fn in_place_is_refused_where_another_layer_still_reads_the_value() {
     let diff = net.diff("x").map(|d| d.data.to_vec()).unwrap_or_default();
     assert_eq!(diff, [-20.0, -12.0, -4.0, 4.0, 12.0, 20.0]);
 }
+
+#[test]
+fn what_lies_behind_a_filter_follows_the_number_of_items() {
+    let text = r#"
+        layer { name: "in" type: "Input" top: "x" top: "keep"
+                input_param { shape { dim: 4 dim: 3 } shape { dim: 4 } } }
+        layer { name: "a" type: "InnerProduct" bottom: "x" top: "a"
+                inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+        layer { name: "f" type: "Filter" bottom: "a" bottom: "keep" top: "f" }
+        layer { name: "b" type: "InnerProduct" bottom: "f" top: "b"
+                inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
+        layer { name: "r" type: "TanH" bottom: "b" top: "b" }
+        layer { name: "s" type: "Softmax" bottom: "b" top: "s" }
+        layer { name: "loss" type: "Reduction" bottom: "s" top: "loss" loss_weight: 1
+                reduction_param { operation: SUMSQ } }"#;
+    let mut net = net(text, Phase::Train);
+    fill(&mut net, "x", |i| (i as f32).sin());
+    for kept in [&[2][..], &[], &[0, 1, 2, 3], &[1, 3]] {
+        fill(&mut net, "keep", |i| f32::from(u8::from(kept.contains(&i))));
+        net.store.clear_diffs();
+        net.forward().and_then(|_| net.backward()).unwrap_or_else(|e| panic!("{kept:?}: {e}"));
+        assert_eq!(net.blob("s").map(|s| s.shape.to_vec()), Some(vec![kept.len(), 2]));
+        let (a, f) = (net.blob("a").map(|b| b.data), net.blob("f").map(|b| b.data));
+        let rows: Vec<f32> =
+            kept.iter().flat_map(|&i| a.unwrap_or(&[])[3 * i..][..3].to_vec()).collect();
+        assert_eq!(f, Some(&rows[..]));
+        let diff = net.diff("a").map(|d| d.data.to_vec()).unwrap_or_default();
+        for (item, row) in diff.chunks_exact(3).enumerate() {
+            assert_eq!(row.iter().any(|&d| d != 0.0), kept.contains(&item), "{kept:?} {item}");
+        }
+    }
+}
+
+#[test]
+fn force_backward_leaves_indices_and_selectors_out() {
+    let text = r#"force_backward: true
+        layer { name: "in" type: "Input" top: "x" top: "keep" top: "at" top: "word"
+                input_param { shape { dim: 3 dim: 2 } shape { dim: 3 } shape { dim: 2 } shape { dim: 2 } } }
+        layer { name: "f" type: "Filter" bottom: "x" bottom: "keep" top: "f" }
+        layer { name: "b" type: "BatchReindex" bottom: "x" bottom: "at" top: "b" }
+        layer { name: "e" type: "Embed" bottom: "word" top: "e"
+                embed_param { num_output: 2 input_dim: 5 } }"#;
+    let mut net = net(text, Phase::Train);
+    fill(&mut net, "keep", |i| i as f32);
+    fill(&mut net, "at", |i| 2.0 * i as f32);
+    net.forward().unwrap_or_else(|e| panic!("{e}"));
+    for output in ["f", "b", "e"] {
+        net.set_diff(output, &[1.0; 4]).unwrap_or_else(|e| panic!("{e}"));
+    }
+    net.backward().unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(net.diff("x").map(|d| d.data), Some(&[1.0, 1.0, 1.0, 1.0, 2.0, 2.0][..]));
+    for none in ["keep", "at", "word"] {
+        assert!(net.diff(none).is_none(), "{none}");
+    }
+}
+
+#[test]
+fn labels_and_indices_behind_something_learned_are_refused() {
+    let text = format!(
+        r#"{INPUT}
+        layer {{ name: "fc" type: "InnerProduct" bottom: "x" top: "y" inner_product_param {{ num_output: 3 }} }}
+        layer {{ name: "e" type: "Embed" bottom: "y" top: "e" loss_weight: 1
+                 embed_param {{ num_output: 2 input_dim: 5 }} }}"#
+    );
+    let told = try_net(&text, &NetOptions::new(Phase::Train)).err().unwrap_or_default();
+    assert!(told.contains("Embed can't pass a gradient to its bottom 0, `y`"), "{told}");
+}
