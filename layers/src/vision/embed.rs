@@ -24,7 +24,7 @@ static DOC: LayerDoc = LayerDoc {
             (release builds of the original read beyond the table). Without a `weight_filler` all weights \
             start at 0.",
     example: r#"layer { name: "words" type: "Embed" bottom: "words" top: "vectors"
-  embed_param { input_dim: 8801 num_output: 1000 weight_filler { type: "uniform" min: -0.08 max: 0.08 } } }"#,
+  embed_param { input_dim: 1000 num_output: 50 weight_filler { type: "uniform" min: -0.08 max: 0.08 } } }"#,
     source: "Caffe's embed_layer.cpp",
     ..LayerDoc::new("Looks up a learned vector for each index.")
 };
