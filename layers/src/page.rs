@@ -83,6 +83,7 @@ fn gradient(kind: &LayerKind) -> String {
     match kind.grads {
         GradBottoms::All if kind.bottoms.max == 0 => "no bottom: there is none".to_owned(),
         GradBottoms::All => "every bottom".to_owned(),
+        GradBottoms::AllButLast => "every bottom but the last".to_owned(),
         GradBottoms::None => "no bottom".to_owned(),
         GradBottoms::Only(indices) => {
             let names: Vec<String> = indices.iter().map(|i| i.to_string()).collect();
