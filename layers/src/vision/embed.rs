@@ -2,6 +2,7 @@
 
 use cortado_proto::caffe::EmbedParameter;
 
+use super::num_output;
 use crate::common::index;
 use crate::filler::or_zero;
 use crate::{
@@ -35,11 +36,10 @@ fn needs(_: &LayerDef) -> Needs {
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     let param = def.embed_param.clone().unwrap_or_default();
-    for (name, value) in [("num_output", param.num_output()), ("input_dim", param.input_dim())] {
-        if value == 0 {
-            let why = format!("`{name}` must be given and above 0");
-            return Err(LayerError::field(format!("embed_param.{name}"), why));
-        }
+    num_output(param.num_output, "embed_param")?;
+    if param.input_dim() == 0 {
+        let why = "`input_dim` must be given and above 0";
+        return Err(LayerError::field("embed_param.input_dim", why));
     }
     Ok(Box::new(EmbedLayer { param }))
 }

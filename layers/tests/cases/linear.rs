@@ -247,6 +247,22 @@ pub static GRADIENTS: &[Gradient] = &[
             &[(&[2, 3], Values::Normal)],
         ),
     ),
+    (
+        "Embed",
+        GradientCase::new(
+            "rows with a bias",
+            r#"layer { name: "l" type: "Embed" bottom: "a" top: "y0" embed_param { input_dim: 4 num_output: 3 weight_filler { type: "gaussian" } } }"#,
+            &[(&[2, 3], Values::Whole(4))],
+        ),
+    ),
+    (
+        "Embed",
+        GradientCase::new(
+            "rows without a bias",
+            r#"layer { name: "l" type: "Embed" bottom: "a" top: "y0" embed_param { input_dim: 3 num_output: 2 bias_term: false } }"#,
+            &[(&[4], Values::Whole(3))],
+        ),
+    ),
 ];
 
 pub static ERRORS: &[Mistake] = &[
@@ -410,5 +426,20 @@ pub static ERRORS: &[Mistake] = &[
              inner_product_param { num_output: 0 } }"#,
         &[(&[2, 3], &[])],
         r#"Field("inner_product_param.num_output"): `num_output` must be above 0, found 0"#,
+    ),
+    (
+        r#"layer { name: "l" type: "Embed" bottom: "a" top: "y0" embed_param { input_dim: 4 } }"#,
+        &[(&[2], &[0.0])],
+        r#"Field("embed_param.num_output"): `num_output` must be given"#,
+    ),
+    (
+        r#"layer { name: "l" type: "Embed" bottom: "a" top: "y0" embed_param { num_output: 4 } }"#,
+        &[(&[2], &[0.0])],
+        r#"Field("embed_param.input_dim"): `input_dim` must be given and above 0"#,
+    ),
+    (
+        r#"layer { name: "l" type: "Embed" bottom: "a" top: "y0" embed_param { num_output: 2 input_dim: 3 } }"#,
+        &[(&[2], &[0.0, 3.0])],
+        r#"Bottom(0): index 3 at 1 is out of range: with input_dim 3 indices are 0 to 2"#,
     ),
 ];

@@ -1,7 +1,8 @@
-//! The tables, one file per family.
+//! The tables, one file per family or a part of one.
 
 use cortado_layers::check::GradientCase;
 
+mod choose;
 mod common;
 mod linear;
 mod loss;
@@ -18,6 +19,7 @@ pub type Mistake = (&'static str, &'static [(&'static [usize], &'static [f32])],
 /// All gradient cases.
 pub fn gradients() -> impl Iterator<Item = &'static Gradient> {
     let tables = [
+        choose::GRADIENTS,
         common::GRADIENTS,
         linear::GRADIENTS,
         loss::GRADIENTS,
@@ -31,6 +33,7 @@ pub fn gradients() -> impl Iterator<Item = &'static Gradient> {
 /// All mistakes.
 pub fn errors() -> impl Iterator<Item = &'static Mistake> {
     let tables = [
+        choose::ERRORS,
         common::ERRORS,
         linear::ERRORS,
         loss::ERRORS,

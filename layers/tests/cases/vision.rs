@@ -174,22 +174,6 @@ pub static GRADIENTS: &[Gradient] = &[
         ),
     ),
     (
-        "Embed",
-        GradientCase::new(
-            "rows with a bias",
-            r#"layer { name: "l" type: "Embed" bottom: "a" top: "y0" embed_param { input_dim: 4 num_output: 3 weight_filler { type: "gaussian" } } }"#,
-            &[(&[2, 3], Values::Whole(4))],
-        ),
-    ),
-    (
-        "Embed",
-        GradientCase::new(
-            "rows without a bias",
-            r#"layer { name: "l" type: "Embed" bottom: "a" top: "y0" embed_param { input_dim: 3 num_output: 2 bias_term: false } }"#,
-            &[(&[4], Values::Whole(3))],
-        ),
-    ),
-    (
         "Im2col",
         GradientCase::new(
             "columns in one dimension",
@@ -458,21 +442,6 @@ pub static ERRORS: &[Mistake] = &[
         r#"Field("pooling_param.kernel_size"): the window (size 3, stride 2, pad 1) does not fit spatial axis 0 of the bottom, 1x2x0x5"#,
     ),
     (
-        r#"layer { name: "l" type: "Embed" bottom: "a" top: "y0" embed_param { input_dim: 4 } }"#,
-        &[(&[2], &[0.0])],
-        r#"Field("embed_param.num_output"): `num_output` must be given and above 0"#,
-    ),
-    (
-        r#"layer { name: "l" type: "Embed" bottom: "a" top: "y0" embed_param { num_output: 4 } }"#,
-        &[(&[2], &[0.0])],
-        r#"Field("embed_param.input_dim"): `input_dim` must be given and above 0"#,
-    ),
-    (
-        r#"layer { name: "l" type: "Embed" bottom: "a" top: "y0" embed_param { num_output: 2 input_dim: 3 } }"#,
-        &[(&[2], &[0.0, 3.0])],
-        r#"Bottom(0): index 3 at 1 is out of range: with input_dim 3 indices are 0 to 2"#,
-    ),
-    (
         r#"layer { name: "l" type: "Im2col" bottom: "a" top: "y0" }"#,
         &[(&[1, 2, 3, 4], &[0.0])],
         r#"Field("convolution_param.kernel_size"): `kernel_size` must be given"#,
@@ -501,15 +470,5 @@ pub static ERRORS: &[Mistake] = &[
         r#"layer { name: "l" type: "SPP" bottom: "a" top: "y0" spp_param { pyramid_height: 4000000000 } }"#,
         &[(&[1, 2, 8, 8], &[0.0])],
         r#"Field("spp_param.pyramid_height"): level 4 cuts spatial axis 0, of length 8, into 2^4 bins, which needs more padding than MAX pooling allows"#,
-    ),
-    (
-        r#"layer { name: "l" type: "Pooling" bottom: "a" top: "y0" pooling_param { pool: STOCHASTIC kernel_size: 2 pad: 1 } }"#,
-        &[(&[1, 2, 4, 4], &[0.0])],
-        r#"Field("pooling_param.pad"): STOCHASTIC pooling takes no padding"#,
-    ),
-    (
-        r#"layer { name: "l" type: "Pooling" bottom: "a" top: "y0" top: "y1" pooling_param { pool: STOCHASTIC kernel_size: 2 } }"#,
-        &[(&[1, 2, 4, 4], &[0.0])],
-        r#"Top(1): only MAX pooling has a second top, the mask"#,
     ),
 ];
