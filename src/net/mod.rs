@@ -15,6 +15,7 @@ mod params;
 mod splits;
 pub mod threads;
 mod weights;
+mod weights_hdf5;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;

@@ -9,6 +9,7 @@ mod error;
 mod policy;
 mod report;
 mod snapshot;
+mod state_hdf5;
 mod step;
 mod test;
 mod update;
