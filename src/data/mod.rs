@@ -16,6 +16,7 @@ mod order;
 mod paths;
 pub mod prefetch;
 pub mod transform;
+mod windows;
 
 use cortado_layers::{LayerKind, Registry};
 

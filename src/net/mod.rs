@@ -385,6 +385,15 @@ impl Net {
         Ok(())
     }
 
+    /// Lets the layers that write files write what they still hold. What a net that is dropped
+    /// without this can't write is only printed.
+    pub fn close(&mut self) -> Result<(), NetError> {
+        for node in &mut self.nodes {
+            node.layer.close().map_err(|e| NetError::from_layer(&node.def, e))?;
+        }
+        Ok(())
+    }
+
     fn no_blob(&self, name: &str) -> NetError {
         let names = self.by_name.keys().map(String::as_str);
         NetError::new(NetErrorKind::Rule(format!("the net has no blob `{name}`")))

@@ -142,6 +142,12 @@ impl Solver {
         Some(result)
     }
 
+    /// Lets the layers of all nets that write files write what they still hold.
+    pub fn close(&mut self) -> Result<(), crate::Error> {
+        let nets = std::iter::once(&mut self.net).chain(&mut self.test_nets);
+        nets.into_iter().try_for_each(|net| Ok(net.close()?))
+    }
+
     /// Iterations done.
     pub fn iter(&self) -> u64 {
         self.iter
