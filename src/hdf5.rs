@@ -239,13 +239,17 @@ mod with_hdf5 {
     fn fill(parent: &mut impl Parent, contents: &[(&str, &Content<'_>)]) {
         let mut groups: Vec<(&str, Vec<(&str, &Content<'_>)>)> = Vec::new();
         for (path, content) in contents {
-            match (path.split_once('/'), content) {
-                (None, Content::Group) => groups.push((path, Vec::new())),
-                (None, content) => dataset(parent.dataset(path), content),
-                (Some((group, rest)), _) => match groups.iter_mut().find(|(g, _)| *g == group) {
-                    Some((_, members)) => members.push((rest, content)),
-                    None => groups.push((group, vec![(rest, content)])),
-                },
+            let (group, member) = match (path.split_once('/'), content) {
+                (Some((group, rest)), content) => (group, Some((rest, *content))),
+                (None, Content::Group) => (*path, None),
+                (None, content) => {
+                    dataset(parent.dataset(path), content);
+                    continue;
+                }
+            };
+            match groups.iter_mut().find(|(name, _)| *name == group) {
+                Some((_, members)) => members.extend(member),
+                None => groups.push((group, member.into_iter().collect())),
             }
         }
         groups.iter().for_each(|(name, members)| parent.group(name, members));

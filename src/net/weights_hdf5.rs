@@ -20,8 +20,9 @@ impl Net {
         let base = if reader.has_group("data") { "data" } else { "" };
         let mut layers = Vec::new();
         find_layers(&reader, base, "", &mut layers).map_err(unreadable)?;
-        if layers.iter().all(|(_, blobs)| *blobs == 0) {
-            let state = if reader.has_group("history") { "; it is a solver's state" } else { "" };
+        let state = base.is_empty() && reader.has_group("history");
+        if state || layers.iter().all(|(_, blobs)| *blobs == 0) {
+            let state = if state { "; it is a solver's state" } else { "" };
             return Err(unreadable(format!("`{}` holds no weights{state}", path.display())));
         }
         let (mut report, mut mismatches) = (CopyReport::default(), Vec::new());

@@ -32,7 +32,7 @@ fn weights_are_written_by_their_owners_and_read_again() {
     let report = to.copy_from(&path).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(
         (&report.copied[..], &report.fresh[..]),
-        (&["fc2".into(), "in/fc".into()][..], &[][..])
+        (&["in/fc".into(), "fc2".into()][..], &[][..])
     );
     let weights = |net: &cortado::net::Net| net.store.data(0).to_vec();
     assert_eq!(weights(&to), weights(&from));
