@@ -36,11 +36,17 @@ fn check(case: &str, tolerance: f32) -> Result<(), String> {
     Ok(())
 }
 
+/// All cases, each with its tolerance.
+fn none(cases: &[(&str, f32)]) {
+    let failed: Vec<String> = cases.iter().filter_map(|(case, t)| check(case, *t).err()).collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
 /// Tolerances of the golden data's README.
 #[test]
 #[cfg(all(feature = "lmdb", feature = "images"))]
 fn batches_are_those_of_the_original() {
-    let cases = [
+    none(&[
         ("lmdb_raw", 0.0),
         ("lmdb_raw_crop_meanvalue_scale", 0.0),
         ("lmdb_raw_meanfile", 1e-5),
@@ -49,16 +55,12 @@ fn batches_are_those_of_the_original() {
         ("lmdb_gray", 0.0),
         ("lmdb_encoded", 0.0),
         ("lmdb_encoded_gray", 0.0),
-    ];
-    let failed: Vec<String> = cases.iter().filter_map(|(case, t)| check(case, *t).err()).collect();
-    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    ]);
 }
 
 #[test]
 fn dummy_batches_are_those_of_the_original() {
-    let failed: Vec<String> =
-        ["dummy", "dummy_legacy"].iter().filter_map(|case| check(case, 0.0).err()).collect();
-    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    none(&[("dummy", 0.0), ("dummy_legacy", 0.0)]);
 }
 
 #[test]
@@ -66,12 +68,6 @@ fn dummy_batches_are_those_of_the_original() {
 fn no_file_is_left_in_a_folder_of_data() {
     check("lmdb_raw", 0.0).unwrap_or_else(|e| panic!("{e}"));
     assert!(!golden("data/raw_lmdb/lock.mdb").exists());
-}
-
-/// Failures of cases, each with its tolerance.
-fn none(cases: &[(&str, f32)]) {
-    let failed: Vec<String> = cases.iter().filter_map(|(case, t)| check(case, *t).err()).collect();
-    assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
 #[test]
