@@ -16,6 +16,7 @@ mod params;
 mod splits;
 pub mod threads;
 mod weights;
+mod weights_hdf5;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -382,6 +383,15 @@ impl Net {
                 let sought = node.layer.seek(self.seed, *position);
                 sought.map_err(|e| NetError::from_layer(&node.def, e))?;
             }
+        }
+        Ok(())
+    }
+
+    /// Lets the layers that write files write what they still hold. What a net that is dropped
+    /// without this can't write is only printed.
+    pub fn close(&mut self) -> Result<(), NetError> {
+        for node in &mut self.nodes {
+            node.layer.close().map_err(|e| NetError::from_layer(&node.def, e))?;
         }
         Ok(())
     }

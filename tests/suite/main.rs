@@ -3,6 +3,8 @@
 mod broken_files;
 mod cli;
 mod custom_layer;
+#[cfg(feature = "hdf5")]
+mod hdf5;
 mod lsuv;
 mod models;
 mod net;
