@@ -43,6 +43,7 @@ pub static BUILTIN: &[&LayerKind] = &[
     &common::parameter::KIND,
     &vision::pooling::KIND,
     &neuron::power::KIND,
+    &common::python::KIND,
     &recurrent::rnn::KIND,
     &neuron::relu::KIND,
     &common::reduction::KIND,

@@ -483,17 +483,6 @@ fn first_shapes(
 fn unknown_type(def: &LayerDef, registry: &Registry) -> NetError {
     let name = def.r#type();
     let field = if def.param.r#type.is_some() { Some("type") } else { None };
-    if name == "Python" {
-        let param = def.python_param.clone().unwrap_or_default();
-        let why = format!(
-            "this layer is Python code, the class `{}` of the module `{}`",
-            param.layer(),
-            param.module()
-        );
-        let error = NetError::at(def, field, NetErrorKind::Rule(why));
-        return error
-            .note("nets with `Python` layers run in the Python module, which brings the type");
-    }
     let names = registry.kinds().map(|kind| kind.type_name);
     let similar = schema::similar(name, names);
     NetError::at(def, field, NetErrorKind::UnknownType(name.to_owned())).similar(similar)

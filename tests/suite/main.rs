@@ -8,6 +8,7 @@ mod hdf5;
 mod lsuv;
 mod models;
 mod net;
+mod registry;
 mod solver;
 mod support;
 mod wrong_nets;
