@@ -15,6 +15,7 @@ mod lrn;
 mod lstm;
 pub mod math;
 mod norm;
+mod peak;
 mod pool;
 mod reduce;
 pub mod reference;
