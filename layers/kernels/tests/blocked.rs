@@ -347,6 +347,27 @@ proptest! {
     }
 }
 
+#[test]
+fn long_inner_products_agree() {
+    let (n, ic, oc) = (17, 5000, 70);
+    let (x, w, bias) = (integers(n * ic, 1), integers(oc * ic, 2), integers(oc, 3));
+    let mut y_e: Vec<f32> = (0..n * oc).map(|i| bias[i % oc]).collect();
+    for (i, y) in y_e.iter_mut().enumerate() {
+        *y += x[i / oc * ic..][..ic].iter().zip(&w[i % oc * ic..]).map(|(x, w)| x * w).sum::<f32>();
+    }
+    for k in available() {
+        let packed = k.pack_fc(Trans::No, oc, ic, &w);
+        let mut y = vec![f32::NAN; n * oc];
+        k.fc(n, &x, &packed, Some(&bias), Act::None, &mut y);
+        assert_eq!(y, y_e);
+        assert_threads_do_not_matter(|| {
+            let mut y = vec![f32::NAN; n * oc];
+            k.fc(n, &numbers(n * ic, 4), &packed, None, Act::Sigmoid, &mut y);
+            y
+        });
+    }
+}
+
 fn check_pool(g: &PoolGeometry, [src_halo, dst_halo]: [usize; 2]) {
     let [down, across] = [&g.windows[0], &g.windows[1]];
     let from = Blocked { n: g.n, c: g.c, h: down.input, w: across.input, halo: src_halo };
