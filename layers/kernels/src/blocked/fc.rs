@@ -82,7 +82,7 @@ impl Kernels {
             let (count, blocks) = (width.min(oc - first), lanes / LANES);
             // `[blocks][n][16]`
             with_buffer(lanes * n, |sums| {
-                for start in (0..ic).step_by(DEPTH) {
+                for start in (0..ic.max(1)).step_by(DEPTH) {
                     let end = ic.min(start + DEPTH);
                     let (is_first, is_last) = (start == 0, end == ic);
                     let tile = Tile {

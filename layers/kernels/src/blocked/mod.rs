@@ -17,6 +17,7 @@ mod lrn;
 mod pack;
 mod pointwise;
 mod pool;
+mod reorder;
 mod tile;
 mod winograd;
 
