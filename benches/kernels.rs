@@ -197,7 +197,7 @@ impl Bench<'_> {
         let (x, w, bias) = (numbers(g.input_len()), numbers(g.weight_len()), numbers(oc));
         let mut y = numbers(g.output_len());
 
-        let packed = k.pack_conv(&g, &w);
+        let packed = k.pack_conv(&g, &w, ConvAlgo::Auto);
         self.measure(p, "conv_nchw", work, || {
             k.conv_forward(&g, &x, &w, Some(&packed), Some(&bias), &mut y);
         });
@@ -225,7 +225,7 @@ impl Bench<'_> {
         let dy = numbers(g.output_len());
         let mut dx = vec![0.0; g.input_len()];
         self.measure(p, "conv_backward_data", work, || {
-            k.conv_backward_data(&g, &dy, &w, None, Write::Set, &mut dx);
+            k.conv_backward_data(&g, &dy, &w, None, Write::Set, ConvAlgo::Auto, &mut dx);
         });
         let mut dw = vec![0.0; g.weight_len()];
         self.measure(p, "conv_backward_weights", work, || {

@@ -3,7 +3,7 @@
 
 mod support;
 
-use cortado_kernels::{ConvGeometry, Window, Write, available, reference};
+use cortado_kernels::{ConvAlgo, ConvGeometry, Window, Write, available, reference};
 use proptest::prelude::*;
 use support::*;
 
@@ -30,17 +30,17 @@ fn check(g: &ConvGeometry) {
     reference::conv::backward_weights(g, &x, &dy, &mut dw_e);
     let raised: Vec<f32> = dx_e.iter().map(|v| v + 1.0).collect();
     for k in available() {
-        let packed = k.pack_conv(g, &w);
+        let packed = k.pack_conv(g, &w, ConvAlgo::Direct);
         for packed in [None, Some(&packed)] {
             let mut y = vec![f32::NAN; y_e.len()];
             k.conv_forward(g, &x, &w, packed, Some(&bias), &mut y);
             assert_eq!(y, y_e, "forward {} {g:?}", k.isa());
         }
         let mut dx = vec![f32::NAN; dx_e.len()];
-        k.conv_backward_data(g, &dy, &w, None, Write::Set, &mut dx);
+        k.conv_backward_data(g, &dy, &w, None, Write::Set, ConvAlgo::Direct, &mut dx);
         assert_eq!(dx, dx_e, "backward data {} {g:?}", k.isa());
         let mut dx = vec![1.0; dx_e.len()];
-        k.conv_backward_data(g, &dy, &w, None, Write::Add, &mut dx);
+        k.conv_backward_data(g, &dy, &w, None, Write::Add, ConvAlgo::Direct, &mut dx);
         assert_eq!(dx, raised, "backward data, added {} {g:?}", k.isa());
         let mut dw = vec![1.0; dw_e.len()];
         k.conv_backward_weights(g, &x, &dy, &mut dw);
@@ -67,6 +67,14 @@ proptest! {
     fn any_number_of_dimensions_agrees(
         n in 1..3_usize, ic in 1..4_usize, oc in 1..5_usize,
         axes in prop::collection::vec((1..6_usize, 1..4_usize, 1..3_usize, 0..3_usize, 1..3_usize), 0..4),
+    ) {
+        if let Some(g) = geometry(n, ic, oc, 1, &axes) { check(&g); }
+    }
+
+    #[test]
+    fn many_channels_agree(
+        n in 1..5_usize, ic in 13..36_usize, oc in 13..36_usize,
+        axes in prop::array::uniform2(axis()),
     ) {
         if let Some(g) = geometry(n, ic, oc, 1, &axes) { check(&g); }
     }
@@ -130,6 +138,7 @@ fn the_number_of_threads_changes_no_bit() {
     let table = [
         geometry(3, 8, 20, 2, &[(17, 3, 2, 1, 1); 2]),
         geometry(1, 64, 70, 1, &[(28, 3, 1, 1, 1); 2]),
+        geometry(5, 16, 32, 1, &[(20, 3, 2, 1, 1); 2]),
         geometry(2, 1, 1, 64, &[(40, 3, 1, 1, 1); 2]),
     ];
     for g in table {
@@ -141,7 +150,7 @@ fn the_number_of_threads_changes_no_bit() {
                 let mut y = vec![0.0; dy.len()];
                 k.conv_forward(&g, &x, &w, None, None, &mut y);
                 let mut dx = vec![0.0; x.len()];
-                k.conv_backward_data(&g, &dy, &w, None, Write::Set, &mut dx);
+                k.conv_backward_data(&g, &dy, &w, None, Write::Set, ConvAlgo::Direct, &mut dx);
                 let mut dw = vec![0.0; w.len()];
                 k.conv_backward_weights(&g, &x, &dy, &mut dw);
                 y.extend(dx);

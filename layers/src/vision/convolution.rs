@@ -1,6 +1,6 @@
 //! Convolution: a window of weights slid over any number of spatial axes.
 
-use cortado_kernels::ConvGeometry;
+use cortado_kernels::{ConvAlgo, ConvGeometry};
 use cortado_proto::caffe::ConvolutionParameter;
 
 use super::conv_shape::{ConvShape, check_channels, same_shapes};
@@ -95,7 +95,12 @@ impl Layer for ConvolutionLayer {
         let Some(g) = &self.geometry else { return Ok(()) };
         let (k, weights) = (cx.k, cx.weights[0].data);
         let bias = cx.weights.get(1).map(|bias| bias.data);
-        let packed = cx.packs.get(0, "conv", || k.pack_conv(g, weights));
+        // Training takes the fastest form; use is exact, and fast by way of plans.
+        let (form, algo) = match cx.backward {
+            true => ("conv in training", ConvAlgo::Auto),
+            false => ("conv", ConvAlgo::Direct),
+        };
+        let packed = cx.packs.get(0, form, || k.pack_conv(g, weights, algo));
         for (bottom, top) in cx.bottoms.iter().zip(cx.tops.iter_mut()) {
             let Some(bottom) = bottom else { continue };
             k.conv_forward(g, bottom.data, weights, Some(packed), bias, top.data);
@@ -116,7 +121,7 @@ impl Layer for ConvolutionLayer {
                 k.conv_backward_weights(g, x.data, dy.data, dw.data);
             }
             if let Some(dx) = &mut cx.bottom_diffs[i] {
-                k.conv_backward_data(g, dy.data, weights, None, dx.write, dx.data);
+                k.conv_backward_data(g, dy.data, weights, None, dx.write, ConvAlgo::Auto, dx.data);
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Deconvolution: the data gradient of a convolution, run forward; upsampling with learned windows.
 
-use cortado_kernels::{ConvGeometry, Write};
+use cortado_kernels::{ConvAlgo, ConvGeometry, Write};
 use cortado_proto::caffe::ConvolutionParameter;
 
 use super::conv_shape::{ConvShape, check_channels, same_shapes};
@@ -98,9 +98,10 @@ impl Layer for DeconvolutionLayer {
         let Some(g) = &self.geometry else { return Ok(()) };
         let (k, weights) = (cx.k, cx.weights[0].data);
         let bias = cx.weights.get(1).map(|bias| bias.data);
+        let algo = if cx.backward { ConvAlgo::Auto } else { ConvAlgo::Direct };
         for (bottom, top) in cx.bottoms.iter().zip(cx.tops.iter_mut()) {
             let Some(bottom) = bottom else { continue };
-            k.conv_backward_data(g, bottom.data, weights, bias, Write::Set, top.data);
+            k.conv_backward_data(g, bottom.data, weights, bias, Write::Set, algo, top.data);
         }
         Ok(())
     }

@@ -50,9 +50,13 @@ thread_local! {
 }
 
 /// Runs `f` with `len` floats of unknown content, kept by this thread for the next time.
-pub(super) fn with_buffer<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
+pub(crate) fn with_buffer<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
     // Taken out, so that `f` and work stolen by this thread meanwhile may ask for buffers as well.
-    let mut buffer = BUFFERS.take().pop().unwrap_or_default();
+    let mut buffer = BUFFERS.with_borrow_mut(|kept| {
+        let fits = (0..kept.len()).filter(|&i| kept[i].len() >= len);
+        let best = fits.min_by_key(|&i| kept[i].len()).or(kept.len().checked_sub(1));
+        best.map(|i| kept.swap_remove(i)).unwrap_or_default()
+    });
     if buffer.len() < len {
         buffer = AlignedVec::zeros(len);
     }

@@ -12,6 +12,8 @@ use crate::table::{with_avx2, with_avx512};
 /// All methods may be called only where the instruction set is there; pointers must be good for 16
 /// floats.
 pub(crate) trait Lanes: Copy {
+    /// How many of them the machine holds.
+    const REGISTERS: usize;
     unsafe fn splat(value: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
@@ -40,6 +42,8 @@ impl Plain {
 }
 
 impl Lanes for Plain {
+    const REGISTERS: usize = 8;
+
     #[inline(always)]
     unsafe fn splat(value: f32) -> Plain {
         Plain([value; LANES])
@@ -104,6 +108,8 @@ pub(super) mod x86 {
     pub struct Two(__m256, __m256);
 
     impl Lanes for Two {
+        const REGISTERS: usize = 8;
+
         #[inline(always)]
         unsafe fn splat(value: f32) -> Two {
             // SAFETY: the caller has the instruction set.
@@ -184,6 +190,8 @@ pub(super) mod x86 {
     }
 
     impl Lanes for __m512 {
+        const REGISTERS: usize = 32;
+
         #[inline(always)]
         unsafe fn splat(value: f32) -> __m512 {
             // SAFETY: the caller has the instruction set.

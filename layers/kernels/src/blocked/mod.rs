@@ -1,4 +1,4 @@
-//! Inference on activations laid out as `nChw16c`: `[n][c / 16][h][w][16]`, so that one register of
+//! Work on activations laid out as `nChw16c`: `[n][c / 16][h][w][16]`, so that one register of
 //! 16 lanes (or its like) holds 16 channels of a pixel, whatever the kernel's size or stride.
 //!
 //! A plane may carry a halo of zeros: the padding that its consumer wants, allocated where the
@@ -19,9 +19,11 @@ mod pointwise;
 mod pool;
 mod reorder;
 mod tile;
+mod weights;
 mod winograd;
 
 pub use aligned::AlignedVec;
+pub(crate) use aligned::with_buffer;
 pub use epilogue::{Act, Add, Epilogue};
 pub use fc::PackedFc;
 pub(crate) use lanes::{Lanes, WithLanes};

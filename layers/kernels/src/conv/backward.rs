@@ -4,11 +4,11 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use super::columns::Columns;
-use super::{check, whole};
+use super::{by_blocks, check, whole};
 use crate::gemm::{Left, Matrix, multiply_part, pack_b, parts, run_tasks};
 use crate::geometry::ConvGeometry;
 use crate::shared::Shared;
-use crate::{Kernels, Trans, Write};
+use crate::{ConvAlgo, Kernels, Trans, Write};
 
 /// Elements of the column matrix that one task of the data gradient holds.
 const STRIP: usize = 1 << 18;
@@ -21,6 +21,7 @@ impl Kernels {
     /// diff_src (`n x ic x in...`) = or += weights transposed * diff_dst, plus a bias per input channel
     /// (which is how a Deconvolution runs forward). Column rows are made channel by channel and added
     /// to the inputs they belong to, so that no two tasks meet.
+    #[allow(clippy::too_many_arguments)]
     pub fn conv_backward_data(
         &self,
         g: &ConvGeometry,
@@ -28,12 +29,16 @@ impl Kernels {
         weights: &[f32],
         bias: Option<&[f32]>,
         write: Write,
+        algo: ConvAlgo,
         diff_src: &mut [f32],
     ) {
         check(g, diff_src, weights, diff_dst);
         let plane = g.spatial_in();
         if diff_src.is_empty() {
             return;
+        }
+        if !diff_dst.is_empty() && by_blocks::backward_data_pays(g) {
+            return self.backward_data_by_blocks(g, diff_dst, weights, bias, write, algo, diff_src);
         }
         if write == Write::Set {
             crate::blocks::for_blocks(diff_src, plane, |at, out| {
@@ -134,6 +139,9 @@ impl Kernels {
         }
         if g.is_depthwise() {
             return self.depthwise_backward_weights(g, src, diff_dst, diff_weights);
+        }
+        if by_blocks::backward_weights_pays(g) {
+            return self.backward_weights_by_blocks(g, src, diff_dst, diff_weights);
         }
         let (oc, spatial, depth) = (g.oc / g.groups, g.spatial_out(), g.depth());
         let in_group = src.len() / g.n / g.groups;

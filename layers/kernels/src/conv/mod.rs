@@ -2,6 +2,7 @@
 //! only what is being packed exists at any time.
 
 mod backward;
+mod by_blocks;
 mod columns;
 mod depthwise;
 
@@ -10,24 +11,37 @@ use std::ops::Range;
 use crate::gemm::{Left, Matrix, Part, multiply_part, pack_b, parts, run_tasks};
 use crate::geometry::ConvGeometry;
 use crate::shared::Shared;
-use crate::{Kernels, PackedA, Trans, Write};
+use crate::{ConvAlgo, Kernels, PackedA, PackedBlocked, Trans, Write};
 use columns::Columns;
 
-/// Weights packed for `conv_forward`: one left operand per group. `None` for depthwise weights, which
-/// are used as they are.
+/// Weights packed for `conv_forward`.
 #[derive(Clone, Debug)]
-pub struct PackedConv(Option<Vec<PackedA>>);
+pub struct PackedConv(Form);
+
+#[derive(Clone, Debug)]
+enum Form {
+    /// Used as they are.
+    Depthwise,
+    /// One left operand per group, for products with the column matrix.
+    Columns(Vec<PackedA>),
+    /// For the blocked kernels.
+    Blocks(PackedBlocked),
+}
 
 impl Kernels {
-    /// Packs weights (`oc x ic/groups x kernel...`) for many forward passes.
-    pub fn pack_conv(&self, g: &ConvGeometry, weights: &[f32]) -> PackedConv {
+    /// Packs weights (`oc x ic/groups x kernel...`) for many forward passes. `algo` matters where
+    /// the blocked kernels are used.
+    pub fn pack_conv(&self, g: &ConvGeometry, weights: &[f32], algo: ConvAlgo) -> PackedConv {
         assert_eq!(weights.len(), g.weight_len(), "weights do not fit the geometry");
         if g.is_depthwise() {
-            return PackedConv(None);
+            return PackedConv(Form::Depthwise);
+        }
+        if by_blocks::forward_pays(g) {
+            return PackedConv(Form::Blocks(self.pack_blocked(g, weights, None, algo)));
         }
         let (rows, depth) = (g.oc / g.groups, g.depth());
         let group = |i: usize| &weights[i * rows * depth..(i + 1) * rows * depth];
-        PackedConv(Some(
+        PackedConv(Form::Columns(
             (0..g.groups).map(|i| self.pack_a(Trans::No, rows, depth, group(i))).collect(),
         ))
     }
@@ -46,19 +60,20 @@ impl Kernels {
         if dst.is_empty() {
             return;
         }
-        if g.is_depthwise() {
-            return self.depthwise_forward(g, src, weights, bias, dst);
-        }
         let made;
         let packed = match packed {
-            Some(PackedConv(Some(groups))) => groups,
-            _ => {
-                made = self.pack_conv(g, weights);
-                match &made.0 {
-                    Some(groups) => groups,
-                    None => return,
-                }
+            Some(PackedConv(form)) => form,
+            None => {
+                made = self.pack_conv(g, weights, ConvAlgo::Direct);
+                &made.0
             }
+        };
+        let packed = match packed {
+            Form::Depthwise => return self.depthwise_forward(g, src, weights, bias, dst),
+            Form::Blocks(packed) => {
+                return self.forward_by_blocks(g, src, packed, bias, Write::Set, dst);
+            }
+            Form::Columns(groups) => groups,
         };
         let (rows, depth, spatial) = (g.oc / g.groups, g.depth(), g.spatial_out());
         let (in_group, out_group) = (src.len() / g.n / g.groups, rows * spatial);
