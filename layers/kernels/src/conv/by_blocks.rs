@@ -7,11 +7,23 @@ use crate::blocked::{
     Act, Add, Blocked, BlockedMut, BlockedRef, ConvAlgo, Epilogue, PackedBlocked, Source,
     with_buffer,
 };
+use crate::blocks::for_blocks;
 use crate::geometry::{ConvGeometry, Window};
 use crate::{Kernels, Write};
 
 /// Floats of both blobs that are reordered at a time.
 const AT_ONCE: usize = 1 << 20;
+
+/// Output pixels from which on weights that change with every pass are worth Winograd's transform.
+const TRANSFORMED: usize = 1024;
+
+/// What `Auto` means for weights that are packed for one pass.
+pub(super) fn for_one_pass(g: &ConvGeometry, algo: ConvAlgo) -> ConvAlgo {
+    match algo {
+        ConvAlgo::Auto if g.n * g.spatial_out() < TRANSFORMED => ConvAlgo::Direct,
+        algo => algo,
+    }
+}
 
 /// Whether channels in blocks of 16 lose little to lanes that stand empty.
 fn fills_blocks(channels: usize) -> bool {
@@ -99,13 +111,16 @@ impl Kernels {
     ) {
         let Some(turned) = turned(g) else { return };
         let taps = g.kernel_len();
-        let mut flipped = vec![0.0; weights.len()];
-        for (i, filter) in weights.chunks_exact(taps).enumerate() {
-            let (o, c) = (i / g.ic, i % g.ic);
-            let to = &mut flipped[(c * g.oc + o) * taps..][..taps];
-            to.iter_mut().zip(filter.iter().rev()).for_each(|(to, from)| *to = *from);
-        }
-        let packed = self.pack_blocked(&turned, &flipped, None, algo);
+        let packed = with_buffer(weights.len(), |flipped| {
+            for_blocks(flipped, g.oc * taps, |at, to| {
+                let c = at / (g.oc * taps);
+                for (o, to) in to.chunks_exact_mut(taps).enumerate() {
+                    let filter = &weights[(o * g.ic + c) * taps..][..taps];
+                    to.iter_mut().zip(filter.iter().rev()).for_each(|(to, from)| *to = *from);
+                }
+            });
+            self.pack_blocked(&turned, flipped, None, for_one_pass(&turned, algo))
+        });
         self.forward_by_blocks(&turned, diff_dst, &packed, bias, write, diff_src);
     }
 

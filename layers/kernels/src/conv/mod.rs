@@ -29,14 +29,15 @@ enum Form {
 }
 
 impl Kernels {
-    /// Packs weights (`oc x ic/groups x kernel...`) for many forward passes. `algo` matters where
-    /// the blocked kernels are used.
+    /// Packs weights (`oc x ic/groups x kernel...`) for forward passes. `algo` matters where the
+    /// blocked kernels are used; `Auto` weighs packing against one pass.
     pub fn pack_conv(&self, g: &ConvGeometry, weights: &[f32], algo: ConvAlgo) -> PackedConv {
         assert_eq!(weights.len(), g.weight_len(), "weights do not fit the geometry");
         if g.is_depthwise() {
             return PackedConv(Form::Depthwise);
         }
         if by_blocks::forward_pays(g) {
+            let algo = by_blocks::for_one_pass(g, algo);
             return PackedConv(Form::Blocks(self.pack_blocked(g, weights, None, algo)));
         }
         let (rows, depth) = (g.oc / g.groups, g.depth());
