@@ -4,6 +4,7 @@
 //! the machine). They share their work between the threads of the current rayon pool; the number of
 //! threads never changes a bit of a result. Each stands beside a naive twin in [`reference`](crate::reference).
 
+mod blocked;
 mod blocks;
 mod conv;
 mod eltwise;
@@ -22,6 +23,10 @@ mod table;
 mod update;
 mod vmath;
 
+pub use blocked::{
+    Act, Add, AlignedVec, Blocked, BlockedMut, BlockedRef, ConvAlgo, Epilogue, PackedBlocked,
+    PackedFc, Source,
+};
 pub use conv::PackedConv;
 pub use gemm::{PackedA, Trans};
 pub use geometry::{ConvGeometry, Window};

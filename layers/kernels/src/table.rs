@@ -107,12 +107,12 @@ impl Kernels {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn with_avx2<R>(f: impl FnOnce() -> R) -> R {
+pub(crate) fn with_avx2<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
-fn with_avx512<R>(f: impl FnOnce() -> R) -> R {
+pub(crate) fn with_avx512<R>(f: impl FnOnce() -> R) -> R {
     f()
 }

@@ -40,7 +40,7 @@ pub struct PoolGeometry {
 impl PoolWindow {
     /// The source elements under window `o`; empty when it lies outside.
     #[inline(always)]
-    pub(super) fn span(&self, o: usize) -> Range<usize> {
+    pub(crate) fn span(&self, o: usize) -> Range<usize> {
         let start = o * self.stride;
         let end = (start + self.kernel).saturating_sub(self.pad).min(self.input);
         start.saturating_sub(self.pad).min(end)..end
@@ -48,7 +48,7 @@ impl PoolWindow {
 
     /// The length that averages divide by: the window clipped to the padded source.
     #[inline(always)]
-    pub(super) fn divisor(&self, o: usize) -> usize {
+    pub(crate) fn divisor(&self, o: usize) -> usize {
         let start = o * self.stride;
         (start + self.kernel).min(self.input + 2 * self.pad).saturating_sub(start)
     }

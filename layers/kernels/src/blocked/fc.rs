@@ -1,0 +1,128 @@
+//! Inner products with weights that are read once, as a stream: batches of a few images.
+
+use rayon::prelude::*;
+
+use super::epilogue::{Act, Finish};
+use super::tile::{At, Tile};
+use super::{AlignedVec, LANES};
+use crate::blocks::{Shared, for_each_task};
+use crate::table::Isa;
+use crate::{Kernels, Trans};
+
+/// Weights of an inner product: panels of one or two blocks of outputs, `[ic][16 · blocks]` each.
+#[derive(Clone, Debug)]
+pub struct PackedFc {
+    isa: Isa,
+    ic: usize,
+    oc: usize,
+    data: AlignedVec,
+}
+
+impl PackedFc {
+    /// Outputs of a panel.
+    fn width(&self, panel: usize) -> usize {
+        let width = self.isa.tile_blocks() * LANES;
+        width.min((self.oc - panel * width).next_multiple_of(LANES))
+    }
+}
+
+impl Kernels {
+    /// Packs weights (`oc x ic`, or `ic x oc` if `trans`).
+    pub fn pack_fc(&self, trans: Trans, oc: usize, ic: usize, weights: &[f32]) -> PackedFc {
+        assert_eq!(weights.len(), oc * ic, "weights are not {oc} x {ic}");
+        let data = AlignedVec::zeros(oc.next_multiple_of(LANES) * ic);
+        let mut packed = PackedFc { isa: self.isa, ic, oc, data };
+        let width = self.isa.tile_blocks() * LANES;
+        let mut data = std::mem::take(&mut packed.data);
+        if !data.is_empty() {
+            data.par_chunks_mut(width * ic).enumerate().for_each(|(panel, to)| {
+                let (first, lanes) = (panel * width, packed.width(panel));
+                let count = lanes.min(oc - first);
+                for (i, to) in to.chunks_exact_mut(lanes).enumerate() {
+                    for (o, to) in to[..count].iter_mut().enumerate() {
+                        *to = match trans {
+                            Trans::No => weights[(first + o) * ic + i],
+                            Trans::Yes => weights[i * oc + first + o],
+                        };
+                    }
+                }
+            });
+        }
+        packed.data = data;
+        packed
+    }
+
+    /// dst (`n x oc`) = act(src (`n x ic`) · weights + bias).
+    pub fn fc(
+        &self,
+        n: usize,
+        src: &[f32],
+        packed: &PackedFc,
+        bias: Option<&[f32]>,
+        act: Act<'_>,
+        dst: &mut [f32],
+    ) {
+        let PackedFc { isa, ic, oc, .. } = *packed;
+        assert_eq!(isa, self.isa, "packed for another instruction set");
+        assert_eq!(src.len(), n * ic, "source of another shape");
+        assert_eq!(dst.len(), n * oc, "destination of another shape");
+        if dst.is_empty() {
+            return;
+        }
+        let finish = Finish::new(oc, bias, act);
+        let width = isa.tile_blocks() * LANES;
+        let run = [0];
+        let tile = Tile {
+            full: &run,
+            full_len: ic,
+            rest: &[],
+            rest_len: 0,
+            px: ic,
+            row: 0,
+            dst_px: width,
+            dst_row: 0,
+            dst_block: LANES,
+            add_row: 0,
+            add_block: 0,
+            low: finish.low,
+            high: finish.high,
+        };
+        let shared = Shared::new(dst);
+        for_each_task(oc.div_ceil(width), n * oc * ic, |panel| {
+            let (first, blocks) = (panel * width, packed.width(panel) / LANES);
+            let count = width.min(oc - first);
+            // Room for the lanes past the last output.
+            let mut results = [0.0; 14 * 2 * LANES];
+            let mut image = 0;
+            while image < n {
+                let images = isa.tile_width().min(n - image);
+                let slopes = finish.slopes.as_ref();
+                // SAFETY: the packed weights hold `ic` times the panel's width, the source `images`
+                // times `ic` from there on, the results the largest tile.
+                unsafe {
+                    let at = At {
+                        src: src.as_ptr().add(image * ic),
+                        weights: packed.data.as_ptr().add(first * ic),
+                        bias: finish.bias.as_ptr().add(first),
+                        slopes: slopes.map_or(std::ptr::null(), |s| s.as_ptr().add(first)),
+                        add: std::ptr::null(),
+                        dst: results.as_mut_ptr(),
+                    };
+                    isa.kernel(blocks, 1, images, ic)(&tile, &at);
+                }
+                if finish.sweeps() {
+                    self.vectorize(
+                        #[inline(always)]
+                        || finish.sweep(0, &mut results),
+                    );
+                }
+                for (i, result) in results.chunks_exact(width).take(images).enumerate() {
+                    // SAFETY: every task has outputs of its own.
+                    let to = unsafe { shared.range((image + i) * oc + first, count) };
+                    to.copy_from_slice(&result[..count]);
+                }
+                image += images;
+            }
+        });
+    }
+}

@@ -1,0 +1,265 @@
+//! The layout, views of it, and the ways into and out of it.
+
+use super::LANES;
+use crate::Kernels;
+use crate::blocks::{Shared, for_each_task};
+
+/// Activations as `[n][c / 16][halo + h + halo][halo + w + halo][16]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    /// Images.
+    pub n: usize,
+    /// Channels; the last block is filled up with zeros.
+    pub c: usize,
+    /// Height without halo.
+    pub h: usize,
+    /// Width without halo.
+    pub w: usize,
+    /// Zeros around each plane.
+    pub halo: usize,
+}
+
+impl Blocked {
+    /// Blocks of channels.
+    pub fn blocks(&self) -> usize {
+        self.c.div_ceil(LANES)
+    }
+
+    /// Floats from one row to the next.
+    pub fn row(&self) -> usize {
+        (self.w + 2 * self.halo) * LANES
+    }
+
+    /// Floats from one block of channels to the next.
+    pub fn plane(&self) -> usize {
+        (self.h + 2 * self.halo) * self.row()
+    }
+
+    /// Floats from one image to the next.
+    pub fn image(&self) -> usize {
+        self.blocks() * self.plane()
+    }
+
+    /// All floats.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.n * self.image()
+    }
+
+    /// The same with another halo.
+    pub fn with_halo(self, halo: usize) -> Blocked {
+        Blocked { halo, ..self }
+    }
+
+    /// Where row `y` of a block begins, halo skipped.
+    pub(super) fn at(&self, n: usize, block: usize, y: usize) -> usize {
+        n * self.image() + block * self.plane() + (y + self.halo) * self.row() + self.halo * LANES
+    }
+
+    /// Floats of the same values in NCHW.
+    pub(super) fn plain_len(&self) -> usize {
+        self.n * self.c * self.h * self.w
+    }
+
+    /// Lanes of a block that are channels.
+    pub(super) fn lanes(&self, block: usize) -> usize {
+        LANES.min(self.c - block * LANES)
+    }
+}
+
+/// A range of the channels of a blocked blob, to be read. It begins at a multiple of 16 and ends at
+/// one or with the blob.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockedRef<'a> {
+    /// The whole blob.
+    pub data: &'a [f32],
+    /// Its layout.
+    pub of: Blocked,
+    /// First channel.
+    pub c_offset: usize,
+}
+
+/// A range of the channels of a blocked blob, to be written, under the same rule: a concatenation
+/// is written in place.
+#[derive(Debug)]
+pub struct BlockedMut<'a> {
+    /// The whole blob.
+    pub data: &'a mut [f32],
+    /// Its layout.
+    pub of: Blocked,
+    /// First channel.
+    pub c_offset: usize,
+}
+
+/// What a convolution reads.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// Plain NCHW, as the first layer of a network gets it.
+    Planes(&'a [f32]),
+    /// A blocked blob; a halo smaller than the padding costs a copy.
+    Blocked(BlockedRef<'a>),
+}
+
+impl<'a> BlockedRef<'a> {
+    /// All channels.
+    pub fn new(data: &'a [f32], of: Blocked) -> BlockedRef<'a> {
+        BlockedRef { data, of, c_offset: 0 }
+    }
+
+    pub(super) fn check(&self, [n, c, h, w]: [usize; 4]) {
+        check(self.of, self.data.len(), self.c_offset, [n, c, h, w]);
+    }
+}
+
+impl<'a> BlockedMut<'a> {
+    /// All channels.
+    pub fn new(data: &'a mut [f32], of: Blocked) -> BlockedMut<'a> {
+        BlockedMut { data, of, c_offset: 0 }
+    }
+
+    pub(super) fn check(&self, [n, c, h, w]: [usize; 4]) {
+        check(self.of, self.data.len(), self.c_offset, [n, c, h, w]);
+    }
+}
+
+fn check(of: Blocked, len: usize, c_offset: usize, [n, c, h, w]: [usize; 4]) {
+    assert_eq!(len, of.len(), "the data is not as long as its layout says");
+    assert_eq!([of.n, of.h, of.w], [n, h, w], "blob of another shape");
+    let end = c_offset + c;
+    assert!(c_offset.is_multiple_of(LANES), "channels begin inside a block");
+    assert!(end == of.c || end < of.c && end.is_multiple_of(LANES), "channels end inside a block");
+}
+
+impl Kernels {
+    /// dst = src (NCHW), halo and spare lanes zero.
+    pub fn to_blocked(&self, src: &[f32], to: Blocked, dst: &mut [f32]) {
+        assert_eq!(src.len(), to.plain_len(), "source of another shape");
+        assert_eq!(dst.len(), to.len(), "destination of another shape");
+        let (Blocked { c, h, w, halo, .. }, row) = (to, to.row());
+        self.for_planes(to, dst, |n, block, plane| {
+            plane[..halo * row].fill(0.0);
+            plane[(h + halo) * row..].fill(0.0);
+            let lanes = to.lanes(block);
+            for y in 0..h {
+                let line = &mut plane[(halo + y) * row..][..row];
+                let (before, line) = line.split_at_mut(halo * LANES);
+                let (pixels, after) = line.split_at_mut(w * LANES);
+                before.fill(0.0);
+                after.fill(0.0);
+                let (pixels, _) = pixels.as_chunks_mut::<LANES>();
+                let from = |l: usize| {
+                    let channel = n * c + block * LANES + l;
+                    &src[(channel * h + y) * w..][..w]
+                };
+                if lanes == LANES {
+                    interleave(std::array::from_fn(from), pixels);
+                    continue;
+                }
+                pixels.fill([0.0; LANES]);
+                for l in 0..lanes {
+                    pixels.iter_mut().zip(from(l)).for_each(|(pixel, &x)| pixel[l] = x);
+                }
+            }
+        });
+    }
+
+    /// dst (NCHW) = src.
+    pub fn from_blocked(&self, src: BlockedRef<'_>, c: usize, dst: &mut [f32]) {
+        let of = src.of;
+        let Blocked { n, h, w, .. } = of;
+        src.check([n, c, h, w]);
+        assert_eq!(dst.len(), n * c * h * w, "destination of another shape");
+        let (first, blocks) = (src.c_offset / LANES, c.div_ceil(LANES));
+        let shared = Shared::new(dst);
+        for_each_task(n * blocks, n * c * h * w, |task| {
+            let (image, block) = (task / blocks, task % blocks);
+            let lanes = LANES.min(c - block * LANES);
+            let channel = image * c + block * LANES;
+            // SAFETY: every task has channels of its own.
+            let planes = unsafe { shared.range(channel * h * w, lanes * h * w) };
+            self.vectorize(
+                #[inline(always)]
+                || {
+                    for y in 0..h {
+                        let pixels = &src.data[of.at(image, first + block, y)..][..w * LANES];
+                        for l in 0..lanes {
+                            let to = &mut planes[(l * h + y) * w..][..w];
+                            let from = pixels[l..].iter().step_by(LANES);
+                            to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
+                        }
+                    }
+                },
+            );
+        });
+    }
+
+    /// dst = src with another halo. Layouts differ in nothing else.
+    pub fn reblock(&self, from: Blocked, src: &[f32], to: Blocked, dst: &mut [f32]) {
+        assert_eq!(from.with_halo(to.halo), to, "the layouts differ in more than the halo");
+        self.copy_blocked(BlockedRef::new(src, from), BlockedMut::new(dst, to));
+        self.clear_halo(to, dst);
+    }
+
+    /// dst = src, halo untouched: a concatenation of blobs that others made.
+    pub fn copy_blocked(&self, src: BlockedRef<'_>, dst: BlockedMut<'_>) {
+        let (from, to) = (src.of, dst.of);
+        let c = (from.c - src.c_offset).min(to.c - dst.c_offset);
+        src.check([to.n, c, to.h, to.w]);
+        dst.check([from.n, c, from.h, from.w]);
+        let (blocks, width) = (c.div_ceil(LANES), to.w * LANES);
+        let shared = Shared::new(dst.data);
+        for_each_task(to.n * blocks, to.n * blocks * to.h * width, |task| {
+            let (n, block) = (task / blocks, task % blocks);
+            for y in 0..to.h {
+                let line = &src.data[from.at(n, src.c_offset / LANES + block, y)..][..width];
+                let at = to.at(n, dst.c_offset / LANES + block, y);
+                // SAFETY: every task has a block of an image of its own.
+                unsafe { shared.range(at, width) }.copy_from_slice(line);
+            }
+        });
+    }
+
+    /// Zeros all around the planes: for memory that held something else before.
+    pub fn clear_halo(&self, of: Blocked, data: &mut [f32]) {
+        assert_eq!(data.len(), of.len(), "the data is not as long as its layout says");
+        let (halo, row) = (of.halo, of.row());
+        if halo == 0 {
+            return;
+        }
+        self.for_planes(of, data, |_, _, plane| {
+            plane[..halo * row].fill(0.0);
+            plane[(of.h + halo) * row..].fill(0.0);
+            for line in plane[halo * row..(of.h + halo) * row].chunks_exact_mut(row) {
+                line[..halo * LANES].fill(0.0);
+                line[row - halo * LANES..].fill(0.0);
+            }
+        });
+    }
+
+    /// Calls `f(image, block, plane with its halo)` for all planes.
+    fn for_planes(
+        &self,
+        of: Blocked,
+        data: &mut [f32],
+        f: impl Fn(usize, usize, &mut [f32]) + Sync,
+    ) {
+        let shared = Shared::new(data);
+        for_each_task(of.n * of.blocks(), of.len(), |task| {
+            // SAFETY: every task has a plane of its own.
+            let plane = unsafe { shared.range(task * of.plane(), of.plane()) };
+            self.vectorize(
+                #[inline(always)]
+                || f(task / of.blocks(), task % of.blocks(), plane),
+            );
+        });
+    }
+}
+
+/// pixels\[x\]\[l\] = rows\[l\]\[x\]
+#[inline(always)]
+fn interleave(rows: [&[f32]; LANES], pixels: &mut [[f32; LANES]]) {
+    let rows = rows.map(|row| &row[..pixels.len()]);
+    for (x, pixel) in pixels.iter_mut().enumerate() {
+        *pixel = std::array::from_fn(|l| rows[l][x]);
+    }
+}

@@ -1,0 +1,29 @@
+//! Inference on activations laid out as `nChw16c`: `[n][c / 16][h][w][16]`, so that one register of
+//! 16 lanes (or its like) holds 16 channels of a pixel, whatever the kernel's size or stride.
+//!
+//! A plane may carry a halo of zeros: the padding that its consumer wants, allocated where the
+//! producer writes. Halos, and the lanes past the last channel, are zero at all times: all kernels
+//! here rely on it and keep it so. Elementwise kernels that map 0 to 0 (sums, products, maxima,
+//! rectifiers) may therefore run over the whole memory as if it were flat.
+
+mod aligned;
+mod conv;
+mod depthwise;
+mod epilogue;
+mod fc;
+mod lanes;
+mod layout;
+mod lrn;
+mod pack;
+mod pointwise;
+mod pool;
+mod tile;
+
+pub use aligned::AlignedVec;
+pub use epilogue::{Act, Add, Epilogue};
+pub use fc::PackedFc;
+pub use layout::{Blocked, BlockedMut, BlockedRef, Source};
+pub use pack::{ConvAlgo, PackedBlocked};
+
+/// Channels of a block.
+pub(crate) const LANES: usize = crate::blocks::LANES;

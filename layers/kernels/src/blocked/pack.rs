@@ -1,0 +1,150 @@
+//! Weights in the order in which the innermost loop reads them.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::{AlignedVec, LANES};
+use crate::geometry::ConvGeometry;
+use crate::table::Isa;
+use crate::{Kernels, Window};
+
+/// How a convolution is computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConvAlgo {
+    /// By shape: the fastest.
+    #[default]
+    Auto,
+    /// Product by product.
+    Direct,
+    /// Winograd's F(4x4, 3x3) where it applies (3x3, stride 1): fewer products, a few bits less.
+    Winograd,
+}
+
+/// Weights of a blocked convolution.
+#[derive(Clone, Debug)]
+pub struct PackedBlocked {
+    pub(super) isa: Isa,
+    pub(super) ic: usize,
+    pub(super) oc: usize,
+    pub(super) groups: usize,
+    pub(super) kernel: [usize; 2],
+    pub(super) form: Form,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Form {
+    Panels(Panels),
+    /// `[blocks][kh][kw][16]`
+    Depthwise(AlignedVec),
+}
+
+/// Weights of the direct form: for each panel `[ic blocks][kh][kw][lanes][16 · blocks]`.
+#[derive(Clone, Debug)]
+pub(super) struct Panels {
+    pub list: Vec<Panel>,
+    pub data: AlignedVec,
+}
+
+/// One or two blocks of output channels that are computed together.
+#[derive(Clone, Debug)]
+pub(super) struct Panel {
+    /// First block of output channels, and how many.
+    pub block: usize,
+    pub blocks: usize,
+    /// Blocks of input channels that are met.
+    pub from: Range<usize>,
+    /// Where the weights begin.
+    pub at: usize,
+}
+
+pub(super) fn windows(g: &ConvGeometry) -> [Window; 2] {
+    match *g.windows {
+        [down, across] => [down, across],
+        _ => panic!("a blocked convolution has two spatial axes"),
+    }
+}
+
+impl Kernels {
+    /// Packs weights (`oc x ic/groups x kh x kw`), those of each output channel times `scale`.
+    pub fn pack_blocked(
+        &self,
+        g: &ConvGeometry,
+        weights: &[f32],
+        scale: Option<&[f32]>,
+        _algo: ConvAlgo,
+    ) -> PackedBlocked {
+        assert_eq!(weights.len(), g.weight_len(), "weights do not fit the geometry");
+        assert!(scale.is_none_or(|scale| scale.len() == g.oc), "one scale per output channel");
+        let [down, across] = windows(g);
+        let depthwise = g.groups > 1 && g.groups == g.ic && g.groups == g.oc;
+        let form = match depthwise {
+            true => Form::Depthwise(depthwise_weights(g, weights, scale)),
+            false => Form::Panels(Panels::new(self.isa, g, weights, scale)),
+        };
+        let kernel = [down.kernel, across.kernel];
+        PackedBlocked { isa: self.isa, ic: g.ic, oc: g.oc, groups: g.groups, kernel, form }
+    }
+}
+
+fn depthwise_weights(g: &ConvGeometry, weights: &[f32], scale: Option<&[f32]>) -> AlignedVec {
+    let taps = g.kernel_len();
+    let mut data = AlignedVec::zeros(g.oc.div_ceil(LANES) * taps * LANES);
+    for (channel, weights) in weights.chunks_exact(taps.max(1)).enumerate() {
+        let first = channel / LANES * taps * LANES + channel % LANES;
+        let scale = scale.map_or(1.0, |scale| scale[channel]);
+        let to = data[first..].iter_mut().step_by(LANES);
+        to.zip(weights).for_each(|(to, weight)| *to = weight * scale);
+    }
+    data
+}
+
+impl Panels {
+    fn new(isa: Isa, g: &ConvGeometry, weights: &[f32], scale: Option<&[f32]>) -> Panels {
+        let (icg, ocg, taps) = (g.ic / g.groups, g.oc / g.groups, g.kernel_len());
+        let blocks = g.oc.div_ceil(LANES);
+        // Panels do not straddle groups whose channels fill whole blocks.
+        let fence = if ocg.is_multiple_of(LANES) { ocg / LANES } else { blocks };
+        let (mut list, mut block, mut at) = (Vec::new(), 0, 0);
+        while block < blocks {
+            let count = isa.tile_blocks().min(fence - block % fence).min(blocks - block);
+            let last = ((block + count) * LANES).min(g.oc) - 1;
+            let (first, end) = (block * LANES / ocg * icg, (last / ocg + 1) * icg);
+            let from = first / LANES..end.div_ceil(LANES);
+            let depth = g.ic.min(from.end * LANES) - from.start * LANES;
+            list.push(Panel { block, blocks: count, from, at });
+            at += depth * taps * count * LANES;
+            block += count;
+        }
+        let mut data = AlignedVec::zeros(at);
+        let mut rest = &mut data[..];
+        let mut parts = Vec::new();
+        for (i, panel) in list.iter().enumerate() {
+            let end = list.get(i + 1).map_or(at, |next| next.at);
+            let (part, after) = std::mem::take(&mut rest).split_at_mut(end - panel.at);
+            parts.push((panel, part));
+            rest = after;
+        }
+        parts.into_par_iter().for_each(|(panel, part)| {
+            let width = panel.blocks * LANES;
+            let mut at = 0;
+            for block in panel.from.clone() {
+                let channels = block * LANES..g.ic.min((block + 1) * LANES);
+                for tap in 0..taps {
+                    for channel in channels.clone() {
+                        let to = &mut part[at..at + width];
+                        for (lane, to) in to.iter_mut().enumerate() {
+                            let o = panel.block * LANES + lane;
+                            if o < g.oc && o / ocg == channel / icg {
+                                let weight = weights[(o * icg + channel % icg) * taps + tap];
+                                *to = weight * scale.map_or(1.0, |scale| scale[o]);
+                            }
+                        }
+                        at += width;
+                    }
+                }
+            }
+        });
+        Panels { list, data }
+    }
+}
