@@ -61,11 +61,6 @@ pub enum Prim {
         /// The axis.
         axis: usize,
     },
-    /// y = e^x / Σ e^x along an axis.
-    Softmax {
-        /// The axis.
-        axis: usize,
-    },
     /// Every top is bottom 0.
     Alias,
 }

@@ -2,8 +2,8 @@
 //!
 //! The way in, one file each: [`filter`] (phase, level and stage rules), [`splits`] (one reader per
 //! top), [`build`] (kinds, layers, shapes, parameters), [`check`] (who needs a gradient, what may
-//! run in place, which memory each blob gets), [`exec`] (the passes). [`weights`] copies trained
-//! weights in and out.
+//! run in place, which memory each blob gets), [`exec`] (the passes). [`plan`] makes nets that are
+//! only used run faster; [`weights`] copies trained weights in and out.
 
 mod build;
 mod check;
@@ -12,11 +12,12 @@ mod error;
 mod exec;
 mod filter;
 mod params;
+mod plan;
 mod splits;
 pub mod threads;
 mod weights;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ use smallvec::SmallVec;
 pub use error::{NetError, NetErrorKind, NetErrors};
 pub(crate) use filter::phase_of;
 pub use params::{Param, ParamId, ParamStore};
+pub use plan::StepInfo;
 pub use weights::{CopyReport, WeightsError};
 
 pub(crate) type Short<T> = SmallVec<[T; 4]>;
@@ -76,6 +78,13 @@ pub struct NetOptions {
     pub pool: Arc<ThreadPool>,
     /// Memory the blobs and parameters of the net may take, in bytes.
     pub max_memory: u64,
+    /// Whether backward may be called. Without, a net with losses can be planned and saves memory.
+    pub gradients: bool,
+    /// Whether forward passes are planned in phase TEST where no gradient is wanted. Results differ
+    /// from those layer by layer by rounding.
+    pub plan: bool,
+    /// Whether plans leave out algorithms that lose a few bits (Winograd's convolution).
+    pub exact: bool,
 }
 
 /// 64 GiB: more than any published Caffe network takes, less than an absurd shape asks for.
@@ -90,6 +99,9 @@ impl NetOptions {
             seed: 1,
             pool: threads::default_pool(),
             max_memory: MAX_MEMORY,
+            gradients: true,
+            plan: true,
+            exact: false,
         }
     }
 }
@@ -176,6 +188,14 @@ pub struct Net {
     by_name: BTreeMap<String, Vec<BlobId>>,
     inputs: Vec<BlobId>,
     outputs: Vec<BlobId>,
+    /// Blobs that planned passes keep beside inputs and outputs.
+    kept: BTreeSet<BlobId>,
+    /// Number of leading layers whose tops lie in `storages`: all, unless the last pass was planned.
+    filled: usize,
+    /// The options of the same names.
+    planning: bool,
+    exact: bool,
+    plan: Option<plan::Plan>,
     /// The parameters.
     pub store: ParamStore,
     scratch: Vec<f32>,
@@ -260,12 +280,20 @@ impl Net {
         LayerInfo { net: self, index }
     }
 
-    /// Data of a blob: the last value of its name.
+    /// Data of a blob: the last value of its name. `None` where a planned pass has left no value:
+    /// name the blob in [`Net::keep`] before the pass, or run [`Net::forward_layers`].
     pub fn blob(&self, name: &str) -> Option<View<'_>> {
         let &id = self.by_name.get(name)?.last()?;
         let blob = &self.blobs[id];
         let data = &self.storages[blob.storage].data;
-        Some(View { shape: &blob.shape, layout: Layout::Nchw, data })
+        let there = data.len() == blob.shape.count();
+        there.then_some(View { shape: &blob.shape, layout: Layout::Nchw, data })
+    }
+
+    /// Shape of a blob: that of the last value of its name.
+    pub fn shape(&self, name: &str) -> Option<&Shape> {
+        let &id = self.by_name.get(name)?.last()?;
+        Some(&self.blobs[id].shape)
     }
 
     /// Diff of a blob after backward: that of the first value of its name. `None` when backward
@@ -289,7 +317,8 @@ impl Net {
         let &id = self.by_name.get(name)?.first()?;
         let blob = &self.blobs[id];
         let data = &mut self.storages[blob.storage].data;
-        Some(ViewMut { shape: &blob.shape, layout: Layout::Nchw, data })
+        let there = data.len() == blob.shape.count();
+        there.then_some(ViewMut { shape: &blob.shape, layout: Layout::Nchw, data })
     }
 
     /// Sets an input from an array of the input's shape; says both shapes when they differ.

@@ -1,13 +1,9 @@
 //! Softmax: scores as probabilities.
 
-use crate::{
-    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, LowerCx, Needs, Prim,
-    Reshape,
-};
+use crate::{Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape};
 
 /// The layer type.
-pub static KIND: LayerKind =
-    LayerKind::new("Softmax", build, &DOC).in_place().needs(needs).lower(lower);
+pub static KIND: LayerKind = LayerKind::new("Softmax", build, &DOC).in_place().needs(needs);
 
 static DOC: LayerDoc = LayerDoc {
     params: &["softmax_param"],
@@ -22,11 +18,6 @@ static DOC: LayerDoc = LayerDoc {
 
 fn needs(_: &LayerDef) -> Needs {
     Needs::TOP
-}
-
-fn lower(cx: &LowerCx<'_>) -> Option<Prim> {
-    let axis = cx.def.softmax_param.as_ref().map_or(1, |p| p.axis());
-    Some(Prim::Softmax { axis: cx.bottoms[0].axis(axis, "").ok()? })
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {

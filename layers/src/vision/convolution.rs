@@ -105,7 +105,7 @@ impl Layer for ConvolutionLayer {
         let packed = cx.packs.get(0, "conv", || k.pack_conv(g, weights));
         for (bottom, top) in cx.bottoms.iter().zip(cx.tops.iter_mut()) {
             let Some(bottom) = bottom else { continue };
-            k.conv_forward(g, bottom.data, weights, Some(packed), bias, top.data);
+            k.conv_forward(g, bottom.data, weights, Some(&packed), bias, top.data);
         }
         Ok(())
     }
