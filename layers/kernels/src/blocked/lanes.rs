@@ -11,7 +11,7 @@ use crate::table::{with_avx2, with_avx512};
 /// # Safety
 /// All methods may be called only where the instruction set is there; pointers must be good for 16
 /// floats.
-pub(super) trait Lanes: Copy {
+pub(crate) trait Lanes: Copy {
     unsafe fn splat(value: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
@@ -196,7 +196,7 @@ pub(super) mod x86 {
 }
 
 /// Something to be done once for each kind of lanes. `run` must be `#[inline(always)]`.
-pub(super) trait WithLanes {
+pub(crate) trait WithLanes {
     /// # Safety
     /// The instruction set of `L` is there.
     unsafe fn run<L: Lanes>(self);
@@ -205,7 +205,7 @@ pub(super) trait WithLanes {
 impl Kernels {
     /// Runs `job` compiled for this instruction set, with its lanes.
     #[inline(always)]
-    pub(super) fn with_lanes(&self, job: impl WithLanes) {
+    pub(crate) fn with_lanes(&self, job: impl WithLanes) {
         // SAFETY: a table exists only where its instruction set is there.
         unsafe {
             match self.isa {

@@ -22,6 +22,7 @@ mod tile;
 pub use aligned::AlignedVec;
 pub use epilogue::{Act, Add, Epilogue};
 pub use fc::PackedFc;
+pub(crate) use lanes::{Lanes, WithLanes};
 pub use layout::{Blocked, BlockedMut, BlockedRef, Source};
 pub use pack::{ConvAlgo, PackedBlocked};
 
