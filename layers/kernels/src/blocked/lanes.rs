@@ -18,6 +18,7 @@ pub(crate) trait Lanes: Copy {
     /// self + a · b
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
     unsafe fn add(self, other: Self) -> Self;
+    unsafe fn sub(self, other: Self) -> Self;
     unsafe fn mul(self, other: Self) -> Self;
     /// The larger one; `self` where it is NaN.
     unsafe fn max(self, other: Self) -> Self;
@@ -62,6 +63,11 @@ impl Lanes for Plain {
     #[inline(always)]
     unsafe fn add(self, other: Plain) -> Plain {
         self.zip(other, |a, b| a + b)
+    }
+
+    #[inline(always)]
+    unsafe fn sub(self, other: Plain) -> Plain {
+        self.zip(other, |a, b| a - b)
     }
 
     #[inline(always)]
@@ -124,6 +130,12 @@ pub(super) mod x86 {
         }
 
         #[inline(always)]
+        unsafe fn sub(self, other: Two) -> Two {
+            // SAFETY: the caller has the instruction set.
+            unsafe { Two(_mm256_sub_ps(self.0, other.0), _mm256_sub_ps(self.1, other.1)) }
+        }
+
+        #[inline(always)]
         unsafe fn mul(self, other: Two) -> Two {
             // SAFETY: the caller has the instruction set.
             unsafe { Two(_mm256_mul_ps(self.0, other.0), _mm256_mul_ps(self.1, other.1)) }
@@ -172,6 +184,12 @@ pub(super) mod x86 {
         unsafe fn add(self, other: __m512) -> __m512 {
             // SAFETY: the caller has the instruction set.
             unsafe { _mm512_add_ps(self, other) }
+        }
+
+        #[inline(always)]
+        unsafe fn sub(self, other: __m512) -> __m512 {
+            // SAFETY: the caller has the instruction set.
+            unsafe { _mm512_sub_ps(self, other) }
         }
 
         #[inline(always)]

@@ -18,6 +18,7 @@ mod pack;
 mod pointwise;
 mod pool;
 mod tile;
+mod winograd;
 
 pub use aligned::AlignedVec;
 pub use epilogue::{Act, Add, Epilogue};
