@@ -14,6 +14,7 @@ mod lanes;
 mod lrn;
 pub mod math;
 mod norm;
+mod peak;
 mod pool;
 mod reduce;
 pub mod reference;

@@ -238,6 +238,17 @@ proptest! {
     }
 
     #[test]
+    fn winograd_agrees(
+        n in 1..5_usize, ic in 1..40_usize, oc in 1..70_usize,
+        sizes in prop::array::uniform2((1..20_usize, 0..5_usize)), way in way(),
+    ) {
+        let axes = sizes.map(|(size, pad)| (size, 3, 1, pad, 1));
+        if let Some(g) = geometry(n, ic, oc, 1, axes) {
+            check_conv(&g, way, ConvAlgo::Winograd, false);
+        }
+    }
+
+    #[test]
     fn halos_come_and_go(
         n in 1..4_usize, c in 1..40_usize, h in 1..8_usize, w in 1..8_usize,
         halos in prop::array::uniform2(0..4_usize),

@@ -76,6 +76,9 @@ impl Kernels {
             Form::Depthwise(weights) => self.with_input(g, src, false, |input| {
                 self.depthwise_blocked(g, &input, weights, &finish, add, &output);
             }),
+            Form::Winograd(weights) => self.with_input(g, src, false, |input| {
+                self.winograd(g, &input, weights, &finish, add, &output);
+            }),
             Form::Panels(panels) => self.with_input(g, src, g.ic <= LANES, |input| {
                 self.direct(g, &input, panels, &finish, add, &output);
             }),

@@ -126,7 +126,7 @@ impl Part<'_> {
         // task has its rows to itself.
         unsafe {
             let mut weights = self.weights.as_ptr().add(channel * down.kernel * across.kernel);
-            let mut sums = [L::load(self.finish.bias.as_ptr().add(channel)); W];
+            let mut sums = [L::splat(0.0); W];
             for ky in 0..down.kernel {
                 let src = input.data.as_ptr().add(src + ky * down.dilation * input.row);
                 for kx in 0..kernel {
@@ -138,23 +138,13 @@ impl Part<'_> {
                     weights = weights.add(LANES);
                 }
             }
-            if let Some(add) = self.add {
-                let from = add.data.add(add.of.at(self.n, add.block + self.block, row) + x * LANES);
-                for (i, sum) in sums.iter_mut().enumerate() {
-                    *sum = sum.add(L::load(from.add(i * LANES)));
-                }
-            }
-            if let Some(slopes) = &self.finish.slopes {
-                let (slope, zero) = (L::load(slopes.as_ptr().add(channel)), L::splat(0.0));
-                for sum in &mut sums {
-                    *sum = sum.max(zero).add_product(slope, sum.min(zero));
-                }
-            }
-            let (low, high) = (L::splat(self.finish.low), L::splat(self.finish.high));
+            let tail = self.finish.tail::<L>(self.block);
+            let add = self.add.map(|add| add.row(self.n, self.block, row).add(x * LANES));
             let to = self.output.of.at(self.n, self.output.block + self.block, row) + x * LANES;
             let to = self.output.data.at(to);
-            for (i, sum) in sums.iter().enumerate() {
-                sum.max(low).min(high).store(to.add(i * LANES));
+            for (i, &sum) in sums.iter().enumerate() {
+                let add = add.map_or(std::ptr::null(), |add| add.add(i * LANES));
+                tail.apply(sum, add).store(to.add(i * LANES));
             }
         }
         W

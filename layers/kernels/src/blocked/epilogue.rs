@@ -1,5 +1,6 @@
 //! What happens to a sum before it is stored: bias, a second operand, the activation.
 
+use super::lanes::Lanes;
 use super::layout::{Blocked, BlockedMut, BlockedRef};
 use super::{AlignedVec, LANES};
 use crate::math;
@@ -129,6 +130,56 @@ impl Finish {
     }
 }
 
+/// The epilogue of a block, in registers.
+#[derive(Clone, Copy)]
+pub(super) struct Tail<L> {
+    bias: L,
+    slope: Option<L>,
+    low: L,
+    high: L,
+}
+
+impl Finish {
+    /// # Safety
+    /// The instruction set of `L` is there.
+    #[inline(always)]
+    pub unsafe fn tail<L: Lanes>(&self, block: usize) -> Tail<L> {
+        let channels = block * LANES..(block + 1) * LANES;
+        let slopes = self.slopes.as_ref().map(|slopes| &slopes[channels.clone()]);
+        // SAFETY: both slices hold 16 floats.
+        unsafe {
+            Tail {
+                bias: L::load(self.bias[channels].as_ptr()),
+                slope: slopes.map(|slopes| L::load(slopes.as_ptr())),
+                low: L::splat(self.low),
+                high: L::splat(self.high),
+            }
+        }
+    }
+}
+
+impl<L: Lanes> Tail<L> {
+    /// The result of a sum that does not hold the bias yet; `add` may be null.
+    ///
+    /// # Safety
+    /// The instruction set is there; `add` is null or good for 16 floats.
+    #[inline(always)]
+    pub unsafe fn apply(self, sum: L, add: *const f32) -> L {
+        // SAFETY: passed on.
+        unsafe {
+            let mut sum = sum.add(self.bias);
+            if !add.is_null() {
+                sum = sum.add(L::load(add));
+            }
+            if let Some(slope) = self.slope {
+                let zero = L::splat(0.0);
+                sum = sum.max(zero).add_product(slope, sum.min(zero));
+            }
+            sum.max(self.low).min(self.high)
+        }
+    }
+}
+
 /// Where the second operand of a sum lies.
 #[derive(Clone, Copy)]
 pub(super) struct Addend {
@@ -144,6 +195,11 @@ unsafe impl Send for Addend {}
 unsafe impl Sync for Addend {}
 
 impl Addend {
+    /// Where the second operand of a row of a block begins.
+    pub fn row(&self, n: usize, block: usize, y: usize) -> *const f32 {
+        self.data.wrapping_add(self.of.at(n, self.block + block, y))
+    }
+
     /// `shape` is the result's, which lands in `dst` from block `block` on.
     pub fn new(add: Add<'_>, shape: [usize; 4], dst: &Output<'_>) -> Option<Addend> {
         match add {

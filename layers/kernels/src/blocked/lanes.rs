@@ -11,13 +11,14 @@ use crate::table::{with_avx2, with_avx512};
 /// # Safety
 /// All methods may be called only where the instruction set is there; pointers must be good for 16
 /// floats.
-pub(super) trait Lanes: Copy {
+pub(crate) trait Lanes: Copy {
     unsafe fn splat(value: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
     /// self + a · b
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
     unsafe fn add(self, other: Self) -> Self;
+    unsafe fn sub(self, other: Self) -> Self;
     unsafe fn mul(self, other: Self) -> Self;
     /// The larger one; `self` where it is NaN.
     unsafe fn max(self, other: Self) -> Self;
@@ -62,6 +63,11 @@ impl Lanes for Plain {
     #[inline(always)]
     unsafe fn add(self, other: Plain) -> Plain {
         self.zip(other, |a, b| a + b)
+    }
+
+    #[inline(always)]
+    unsafe fn sub(self, other: Plain) -> Plain {
+        self.zip(other, |a, b| a - b)
     }
 
     #[inline(always)]
@@ -124,6 +130,12 @@ pub(super) mod x86 {
         }
 
         #[inline(always)]
+        unsafe fn sub(self, other: Two) -> Two {
+            // SAFETY: the caller has the instruction set.
+            unsafe { Two(_mm256_sub_ps(self.0, other.0), _mm256_sub_ps(self.1, other.1)) }
+        }
+
+        #[inline(always)]
         unsafe fn mul(self, other: Two) -> Two {
             // SAFETY: the caller has the instruction set.
             unsafe { Two(_mm256_mul_ps(self.0, other.0), _mm256_mul_ps(self.1, other.1)) }
@@ -175,6 +187,12 @@ pub(super) mod x86 {
         }
 
         #[inline(always)]
+        unsafe fn sub(self, other: __m512) -> __m512 {
+            // SAFETY: the caller has the instruction set.
+            unsafe { _mm512_sub_ps(self, other) }
+        }
+
+        #[inline(always)]
         unsafe fn mul(self, other: __m512) -> __m512 {
             // SAFETY: the caller has the instruction set.
             unsafe { _mm512_mul_ps(self, other) }
@@ -196,7 +214,7 @@ pub(super) mod x86 {
 }
 
 /// Something to be done once for each kind of lanes. `run` must be `#[inline(always)]`.
-pub(super) trait WithLanes {
+pub(crate) trait WithLanes {
     /// # Safety
     /// The instruction set of `L` is there.
     unsafe fn run<L: Lanes>(self);
@@ -205,7 +223,7 @@ pub(super) trait WithLanes {
 impl Kernels {
     /// Runs `job` compiled for this instruction set, with its lanes.
     #[inline(always)]
-    pub(super) fn with_lanes(&self, job: impl WithLanes) {
+    pub(crate) fn with_lanes(&self, job: impl WithLanes) {
         // SAFETY: a table exists only where its instruction set is there.
         unsafe {
             match self.isa {

@@ -18,10 +18,12 @@ mod pack;
 mod pointwise;
 mod pool;
 mod tile;
+mod winograd;
 
 pub use aligned::AlignedVec;
 pub use epilogue::{Act, Add, Epilogue};
 pub use fc::PackedFc;
+pub(crate) use lanes::{Lanes, WithLanes};
 pub use layout::{Blocked, BlockedMut, BlockedRef, Source};
 pub use pack::{ConvAlgo, PackedBlocked};
 

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::winograd::{self, Transformed};
 use super::{AlignedVec, LANES};
 use crate::geometry::ConvGeometry;
 use crate::table::Isa;
@@ -37,6 +38,7 @@ pub(super) enum Form {
     Panels(Panels),
     /// `[blocks][kh][kw][16]`
     Depthwise(AlignedVec),
+    Winograd(Transformed),
 }
 
 /// Weights of the direct form: for each panel `[ic blocks][kh][kw][lanes][16 · blocks]`.
@@ -72,15 +74,23 @@ impl Kernels {
         g: &ConvGeometry,
         weights: &[f32],
         scale: Option<&[f32]>,
-        _algo: ConvAlgo,
+        algo: ConvAlgo,
     ) -> PackedBlocked {
         assert_eq!(weights.len(), g.weight_len(), "weights do not fit the geometry");
         assert!(scale.is_none_or(|scale| scale.len() == g.oc), "one scale per output channel");
         let [down, across] = windows(g);
         let depthwise = g.groups > 1 && g.groups == g.ic && g.groups == g.oc;
-        let form = match depthwise {
-            true => Form::Depthwise(depthwise_weights(g, weights, scale)),
-            false => Form::Panels(Panels::new(self.isa, g, weights, scale)),
+        let winograd = match algo {
+            ConvAlgo::Auto => winograd::applies(g) && winograd::pays(g),
+            ConvAlgo::Direct => false,
+            ConvAlgo::Winograd => winograd::applies(g),
+        };
+        let form = if depthwise {
+            Form::Depthwise(depthwise_weights(g, weights, scale))
+        } else if winograd {
+            Form::Winograd(Transformed::new(self.isa, g, weights, scale))
+        } else {
+            Form::Panels(Panels::new(self.isa, g, weights, scale))
         };
         let kernel = [down.kernel, across.kernel];
         PackedBlocked { isa: self.isa, ic: g.ic, oc: g.oc, groups: g.groups, kernel, form }
