@@ -3,6 +3,7 @@
 mod classify;
 mod log;
 mod model;
+mod plan;
 mod spelling;
 mod summary;
 mod test;

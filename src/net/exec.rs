@@ -91,8 +91,16 @@ impl Net {
     /// One forward pass. Gives the loss: the sum over all tops of weight times value. Nets that are
     /// only used run by their plan (see [`Net::keep`] about blobs in between).
     pub fn forward(&mut self) -> Result<f64, NetError> {
+        self.forward_watched(&mut |_| {})
+    }
+
+    /// One forward pass; where it is planned, `watch` is told after each step.
+    pub fn forward_watched(
+        &mut self,
+        watch: &mut (dyn FnMut(usize) + Send),
+    ) -> Result<f64, NetError> {
         match self.ready_plan() {
-            true => self.forward_planned(&mut |_| {}),
+            true => self.forward_planned(watch),
             false => self.forward_layers(),
         }
     }

@@ -219,7 +219,7 @@ fn product(
     let (from, to) = (&step.srcs[0], &step.dsts[0]);
     let src = lent.data(from);
     match (prim, weights) {
-        (Prim::Conv(g), Weights::Blocked(packed)) => {
+        (Prim::Conv(g), Weights::Blocked(packed, _)) => {
             let src = match from.form {
                 Form::Plain => Source::Planes(src),
                 _ => Source::Blocked(from.read(src)),

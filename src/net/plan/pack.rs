@@ -41,14 +41,20 @@ impl Packer<'_> {
         };
         let weights = match prim {
             Prim::Conv(g) if blocked => {
-                let algo = if net.exact { ConvAlgo::Direct } else { ConvAlgo::Auto };
+                let algo = if net.exact { ConvAlgo::Direct } else { ConvAlgo::Auto }.chosen(g);
                 let folded = item.before.is_some() || item.after.is_some();
-                let (key, version) = key(if folded { "folded blocks" } else { "blocks" });
-                Weights::Blocked(cache.shared(key, version, || {
+                let (key, version) = key(match (algo, folded) {
+                    (ConvAlgo::Winograd, false) => "winograd",
+                    (ConvAlgo::Winograd, true) => "folded winograd",
+                    (_, false) => "direct",
+                    (_, true) => "folded direct",
+                });
+                let packed = cache.shared(key, version, || {
                     let before = folded_weights(item, prim, bare, false);
                     let scale = item.after.as_ref().map(|after| &after.scale[..]);
                     k.pack_blocked(g, &before, scale, algo)
-                }))
+                });
+                Weights::Blocked(packed, algo)
             }
             Prim::Conv(g) => {
                 let (key, version) = key("folded conv");

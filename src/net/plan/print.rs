@@ -1,5 +1,6 @@
 //! Plans to look at: `cortado time --plan`.
 
+use cortado_kernels::ConvAlgo;
 use cortado_layers::{Act, PoolKind, Prim};
 
 use super::step::{Form, Place, Step, Weights, Work};
@@ -98,12 +99,12 @@ fn act_name(act: &Act) -> &'static str {
 fn algorithm(work: &Work) -> &'static str {
     match work {
         Work::Layer(_) => "layer",
-        Work::Product { prim: Prim::Conv(g), weights: Weights::Blocked(_), .. } => {
-            match g.groups > 1 && g.groups == g.ic && g.groups == g.oc {
-                true => "depthwise",
-                false => "direct",
-            }
-        }
+        Work::Product { prim: Prim::Conv(g), weights: Weights::Blocked(_, algo), .. } => match algo
+        {
+            ConvAlgo::Winograd => "winograd",
+            _ if g.groups > 1 && g.groups == g.ic && g.groups == g.oc => "depthwise",
+            _ => "direct",
+        },
         Work::Product { weights: Weights::Fc(_), .. } => "streamed",
         Work::Product { .. } => "columns",
         _ => "-",

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use cortado_kernels::{Blocked, BlockedMut, BlockedRef, PackedBlocked, PackedConv, PackedFc};
+use cortado_kernels::{
+    Blocked, BlockedMut, BlockedRef, ConvAlgo, PackedBlocked, PackedConv, PackedFc,
+};
 use cortado_layers::{Act, Prim, Shape};
 
 use crate::net::Short;
@@ -63,7 +65,7 @@ impl Place {
 #[derive(Clone, Debug)]
 pub(super) enum Weights {
     /// A convolution in blocks.
-    Blocked(Arc<PackedBlocked>),
+    Blocked(Arc<PackedBlocked>, ConvAlgo),
     /// A convolution in row-major order.
     Plain(Arc<(Vec<f32>, PackedConv)>),
     /// A deconvolution.

@@ -1,0 +1,142 @@
+//! `cortado time --plan`: the planned pass, step by step.
+
+use std::time::Instant;
+
+use cortado::net::{Net, StepInfo};
+use cortado_layers::Phase;
+use serde_json::json;
+
+use super::log::{self, Progress};
+use super::{Failure, say};
+
+/// Times of planned passes.
+pub struct Planned {
+    steps: Vec<StepInfo>,
+    /// Mean milliseconds of each step.
+    of_step: Vec<f64>,
+    /// Milliseconds of each pass, sorted.
+    passes: Vec<f64>,
+}
+
+impl Planned {
+    /// Runs the planned net; `None` where it runs layer by layer.
+    pub fn time(net: &mut Net, iterations: u64) -> Result<Option<Planned>, Failure> {
+        let Some(steps) = net.plan_steps() else { return Ok(None) };
+        net.forward()?;
+        let progress = Progress::new(2 * iterations, "timing the plan");
+        let mut passes = Vec::new();
+        for iteration in 0..iterations {
+            let start = Instant::now();
+            net.forward()?;
+            passes.push(milliseconds(start));
+            progress.set(iteration + 1, String::new());
+        }
+        passes.sort_by(f64::total_cmp);
+        let mut of_step = vec![0.0; steps.len()];
+        for iteration in 0..iterations {
+            let mut last = Instant::now();
+            net.forward_watched(&mut |at| {
+                of_step[at] += milliseconds(last) / iterations as f64;
+                last = Instant::now();
+            })?;
+            progress.set(iterations + iteration + 1, String::new());
+        }
+        Ok(Some(Planned { steps, of_step, passes }))
+    }
+
+    fn median(&self) -> f64 {
+        self.passes[self.passes.len() / 2]
+    }
+
+    /// The times in one line.
+    pub fn log(&self) {
+        let mean = self.passes.iter().sum::<f64>() / self.passes.len() as f64;
+        let (min, median) = (self.passes[0], self.median());
+        log::line(&format!(
+            "Average planned Forward pass: {mean:.4} ms (min {min:.4}, median {median:.4})."
+        ));
+    }
+
+    /// The steps as a table.
+    pub fn table(&self, net: &Net) {
+        let total: f64 = self.of_step.iter().sum();
+        let share = |ms: f64| if total > 0.0 { 100.0 * ms / total } else { 0.0 };
+        let names: Vec<String> = self.steps.iter().map(|step| step.layers.join(" + ")).collect();
+        let wide = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0).max(4);
+        let work = wide(&mut self.steps.iter().map(|step| step.work.chars().count()));
+        let layout = wide(&mut self.steps.iter().map(|step| step.layout.chars().count()));
+        let head = ("forward ms", "%", "work", "algorithm", "layout", "memory");
+        say(&format!(
+            "{:>10} {:>6}  {:work$}  {:9}  {:layout$}  {:8}  layers [rules]",
+            head.0, head.1, head.2, head.3, head.4, head.5
+        ));
+        for ((step, name), &ms) in self.steps.iter().zip(&names).zip(&self.of_step) {
+            let rules = match step.rules.is_empty() {
+                true => String::new(),
+                false => format!(" [{}]", step.rules.join(", ")),
+            };
+            let line = format!(
+                "{ms:>10.4} {:>6.1}  {:work$}  {:9}  {:layout$}  {:8}  {name}{rules}",
+                share(ms),
+                step.work,
+                step.algorithm,
+                step.layout,
+                step.memory,
+            );
+            say(line.trim_end());
+        }
+        say(&format!("{total:>10.4}  {} steps", self.steps.len()));
+        let mib = net.plan_bytes() as f64 / f64::from(1 << 20);
+        log::line(&format!("The plan's values share {mib:.1} MiB."));
+    }
+
+    /// For `--json`.
+    pub fn report(&self) -> serde_json::Value {
+        let steps: Vec<_> = self
+            .steps
+            .iter()
+            .zip(&self.of_step)
+            .map(|(step, ms)| {
+                json!({
+                    "layers": step.layers,
+                    "work": step.work,
+                    "algorithm": step.algorithm,
+                    "layout": step.layout,
+                    "rules": step.rules,
+                    "forward_ms": ms,
+                })
+            })
+            .collect();
+        json!({ "min_ms": self.passes[0], "median_ms": self.median(), "steps": steps })
+    }
+}
+
+fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}
+
+/// Without weights BatchNorm has no statistics, which only an untrained net sees: it is timed with
+/// mean 0 and variance 1, as a trained one would run.
+pub fn give_statistics(net: &mut Net) {
+    if net.state().phase != Phase::Test {
+        return;
+    }
+    let of = |net: &Net, i: usize| -> Vec<usize> {
+        let layer = net.layer(i);
+        let wanted = layer.def().r#type() == "BatchNorm";
+        layer.params().filter(|_| wanted).map(|(id, _)| id).collect()
+    };
+    let (mut given, layers) = (0, net.layers().len());
+    for i in 0..layers {
+        let [_, var, factor] = of(net, i)[..] else { continue };
+        if net.store.data(factor) == [0.0] {
+            net.store.data_mut(factor).fill(1.0);
+            net.store.data_mut(var).fill(1.0);
+            given += 1;
+        }
+    }
+    if given > 0 {
+        let what = "BatchNorm layers without statistics are timed with mean 0 and variance 1";
+        log::line(&format!("{given} {what}"));
+    }
+}
