@@ -90,10 +90,13 @@ impl Grown {
             7 => {
                 let kernel = (2 + a % 2).min(x.h).min(x.w);
                 let pool = if b % 2 == 0 { "MAX" } else { "AVE" };
-                let size = |s: usize| (s - kernel).div_ceil(2) + 1;
+                // A stride beyond the kernel would make windows over nothing.
+                let stride = kernel.min(2);
+                let size = |s: usize| (s - kernel).div_ceil(stride) + 1;
                 let top = Blob { name: fresh, c: x.c, h: size(x.h), w: size(x.w) };
-                let param =
-                    format!("pooling_param {{ pool: {pool} kernel_size: {kernel} stride: 2 }}");
+                let param = format!(
+                    "pooling_param {{ pool: {pool} kernel_size: {kernel} stride: {stride} }}"
+                );
                 self.layer("Pooling", &bottom, top, &param);
             }
             8 => self.layer("LRN", &bottom, Blob { name: fresh, ..x.clone() }, ""),
