@@ -93,9 +93,9 @@ impl Kernels {
             let count = width.min(oc - first);
             // Room for the lanes past the last output.
             let mut results = [0.0; 14 * 2 * LANES];
-            let mut image = 0;
-            while image < n {
-                let images = isa.tile_width().min(n - image);
+            let (mut image, tiles) = (0, n.div_ceil(isa.tile_width()));
+            for i in 0..tiles {
+                let images = (n - image).div_ceil(tiles - i);
                 let slopes = finish.slopes.as_ref();
                 // SAFETY: the packed weights hold `ic` times the panel's width, the source `images`
                 // times `ic` from there on, the results the largest tile.

@@ -47,9 +47,10 @@ pub(super) fn applies(g: &ConvGeometry) -> bool {
 /// Whether it is the faster one.
 pub(super) fn pays(g: &ConvGeometry) -> bool {
     let tiles: usize = g.windows.iter().map(|w| w.output.div_ceil(OUT)).product();
-    // Transforms cost per channel what products cost per pair of channels; the weights are 4 times as
-    // large, which must be spread over enough tiles.
-    g.ic >= 2 * LANES && g.oc >= 2 * LANES && (g.n * tiles >= 40 || g.ic * g.oc <= 128 * 128)
+    // The transforms must be few beside the products, and the weights, 4 times as large and often read
+    // from memory, spread over enough tiles.
+    let cheap = g.ic >= 2 * LANES && g.oc >= 2 * LANES;
+    cheap && (g.n * tiles >= 16 || g.ic * g.oc <= 128 * 128)
 }
 
 /// The weights of a pair of channels at a point along an axis: g(p) / prod of (p - other points).
@@ -308,10 +309,9 @@ impl WithLanes for Transform<'_> {
                         }
                     }
                 }
-                let d = d.map(
-                    #[inline(always)]
-                    |row| at_points(row),
-                );
+                for row in &mut d {
+                    *row = at_points(*row);
+                }
                 for px in 0..IN {
                     let column =
                         at_points([d[0][px], d[1][px], d[2][px], d[3][px], d[4][px], d[5][px]]);
@@ -347,17 +347,26 @@ impl WithLanes for Results<'_> {
             for (i, tile) in tiles.enumerate() {
                 let [n, ty, tx] = job.place(tile);
                 let products = &products[i * lanes..][..(POINTS - 1) * count * lanes + LANES];
-                let at = |py: usize, px: usize| {
-                    L::load(products.as_ptr().add((py * IN + px) * count * lanes))
-                };
-                let rows: [[L; OUT]; IN] = std::array::from_fn(
-                    #[inline(always)]
-                    |py| from_points(std::array::from_fn(|px| at(py, px))),
-                );
+                let products = products.as_ptr();
+                let mut rows = [[L::splat(0.0); OUT]; IN];
+                for (py, row) in rows.iter_mut().enumerate() {
+                    let mut m = [L::splat(0.0); IN];
+                    for (px, m) in m.iter_mut().enumerate() {
+                        *m = L::load(products.add((py * IN + px) * count * lanes));
+                    }
+                    *row = from_points(m);
+                }
                 let (y, x) = (ty * OUT, tx * OUT);
                 let (height, width) = (OUT.min(down.output - y), OUT.min(across.output - x));
                 for column in 0..OUT {
-                    let results = from_points(rows.map(|row| row[column]));
+                    let results = from_points([
+                        rows[0][column],
+                        rows[1][column],
+                        rows[2][column],
+                        rows[3][column],
+                        rows[4][column],
+                        rows[5][column],
+                    ]);
                     if column >= width {
                         break;
                     }
