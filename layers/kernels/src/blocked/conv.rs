@@ -2,23 +2,19 @@
 
 use std::ops::Range;
 
-use super::LANES;
 use super::aligned::with_buffer;
 use super::epilogue::{Addend, Epilogue, Finish, Output};
 use super::layout::{Blocked, BlockedMut, BlockedRef, Source, interleave};
 use super::pack::{Form, PackedBlocked, Panel, Panels, windows};
 use super::tile::{At, Tile};
+use super::{LANES, SHARES, for_each_task};
 use crate::Kernels;
-use crate::blocks::{Shared, for_each_task};
-use crate::gemm::run_tasks;
+use crate::blocks::Shared;
 use crate::geometry::{ConvGeometry, Window};
 use crate::table::Isa;
 
 /// Bytes of weights that stay in the second cache while the pixels stream past them.
 const CACHED: usize = 600 << 10;
-
-/// Tasks per thread: enough to even out what other programs take away.
-const TASKS: usize = 4;
 
 /// Flat pixels of a strip: its source stays in the first cache.
 const STRIP: usize = 28;
@@ -228,7 +224,8 @@ impl Kernels {
             (job.dst_row, job.add_row) = (job.width * LANES, job.width * LANES);
         }
         let tasks = job.cut(g.n);
-        run_tasks(&tasks, g.macs() as usize, |task| {
+        for_each_task(tasks.len(), g.macs() as usize, |task| {
+            let task = &tasks[task];
             if job.panels_inside() {
                 for row in task.rows.clone().step_by(job.step()) {
                     let rows = row..task.rows.end.min(row + job.step());
@@ -321,7 +318,7 @@ impl Job<'_> {
     /// Cuts the work; where it is cut changes no sum.
     fn cut(&self, n: usize) -> Vec<Task> {
         let threads = rayon::current_num_threads();
-        let wanted = if threads == 1 { 1 } else { threads * TASKS };
+        let wanted = if threads == 1 { 1 } else { threads * SHARES };
         let (panels, strips) = (self.panels.list.len(), self.rows.div_ceil(self.step()));
         let share = |parts: usize, most: usize| wanted.div_ceil(n * parts).clamp(1, most);
         let (panel_parts, strip_parts) = if self.panels_inside() {

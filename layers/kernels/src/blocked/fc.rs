@@ -4,8 +4,8 @@ use rayon::prelude::*;
 
 use super::epilogue::{Act, Finish};
 use super::tile::{At, Tile};
-use super::{AlignedVec, LANES};
-use crate::blocks::{Shared, for_each_task};
+use super::{AlignedVec, LANES, for_each_task};
+use crate::blocks::Shared;
 use crate::table::Isa;
 use crate::{Kernels, Trans};
 

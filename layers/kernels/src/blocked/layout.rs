@@ -1,8 +1,8 @@
 //! The layout, views of it, and the ways into and out of it.
 
-use super::LANES;
+use super::{LANES, for_each_task};
 use crate::Kernels;
-use crate::blocks::{Shared, for_each_task};
+use crate::blocks::Shared;
 
 /// Activations as `[n][c / 16][halo + h + halo][halo + w + halo][16]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

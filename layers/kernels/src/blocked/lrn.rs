@@ -1,10 +1,10 @@
 //! Local response normalisation across channels (see `lrn_across_forward`), pixel by pixel.
 
-use super::LANES;
 use super::aligned::with_buffer;
 use super::layout::Blocked;
+use super::{LANES, for_each_task};
 use crate::Kernels;
-use crate::blocks::{Shared, for_each_task, lanes};
+use crate::blocks::{Shared, lanes};
 use crate::vmath::{WithPower, with_power};
 
 /// Pixels whose squares are kept at once.

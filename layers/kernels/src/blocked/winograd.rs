@@ -15,9 +15,8 @@ use super::epilogue::{Addend, Finish, Output};
 use super::lanes::{Lanes, WithLanes};
 use super::pack::windows;
 use super::tile::{At, Tile};
-use super::{AlignedVec, LANES};
+use super::{AlignedVec, LANES, for_each_task};
 use crate::Kernels;
-use crate::blocks::for_each_task;
 use crate::geometry::ConvGeometry;
 use crate::shared::Shared;
 use crate::table::Isa;
@@ -84,7 +83,7 @@ impl Transformed {
                     };
                     let rows = [row(0), row(1), row(2)];
                     for x in 0..IN {
-                        let column = transform_weights([rows[0][x], rows[1][x], rows[2][x]]);
+                        let column = transform_weights(column(&rows, x));
                         for (y, value) in column.into_iter().enumerate() {
                             let at = ((y * IN + x) * g.ic + i) * lanes + o - panel * width;
                             to[at] = value as f32;
@@ -114,7 +113,7 @@ impl Kernels {
         let (blocks, panels) = (g.ic.div_ceil(LANES), job.panels());
         let threads = rayon::current_num_threads();
         let most = (CACHED / (POINTS * g.ic)).max(self.isa.tile_width());
-        let wanted = if threads == 1 { 1 } else { 2 * threads };
+        let wanted = if threads == 1 { 1 } else { 3 * threads };
         let chunk = tiles.div_ceil(wanted).min(most);
         let chunk = tiles.div_ceil(tiles.div_ceil(chunk));
         let work = g.macs() as usize;
@@ -224,6 +223,15 @@ impl Job<'_> {
     }
 }
 
+#[inline(always)]
+fn column<T: Copy, const R: usize, const C: usize>(rows: &[[T; C]; R], x: usize) -> [T; R] {
+    let mut column = [rows[0][x]; R];
+    for (to, row) in column.iter_mut().zip(rows) {
+        *to = row[x];
+    }
+    column
+}
+
 /// Six inputs at the points.
 ///
 /// # Safety
@@ -313,8 +321,7 @@ impl WithLanes for Transform<'_> {
                     *row = at_points(*row);
                 }
                 for px in 0..IN {
-                    let column =
-                        at_points([d[0][px], d[1][px], d[2][px], d[3][px], d[4][px], d[5][px]]);
+                    let column = at_points(column(&d, px));
                     for (py, value) in column.into_iter().enumerate() {
                         let point = py * IN + px;
                         value.store(v.at(((point * blocks + block) * count + i) * LANES));
@@ -359,14 +366,7 @@ impl WithLanes for Results<'_> {
                 let (y, x) = (ty * OUT, tx * OUT);
                 let (height, width) = (OUT.min(down.output - y), OUT.min(across.output - x));
                 for column in 0..OUT {
-                    let results = from_points([
-                        rows[0][column],
-                        rows[1][column],
-                        rows[2][column],
-                        rows[3][column],
-                        rows[4][column],
-                        rows[5][column],
-                    ]);
+                    let results = from_points(self::column(&rows, column));
                     if column >= width {
                         break;
                     }
