@@ -2,7 +2,8 @@
 //!
 //! Problems come from `benches/shapes/*.txt`, one per line: a kind, numbers, a name in quotes.
 //! `cargo bench --bench kernels -- [words that a line or an operation must hold] [--threads N]
-//! [--isa NAME] [--ms MILLISECONDS] [--test]`. Times are of the median and of the fastest run; the
+//! [--isa NAME] [--ms MILLISECONDS] [--cold] [--test]`. With `--cold`, caches are emptied before each
+//! run, as they are for the weights of a whole network. Times are of the median and of the fastest run; the
 //! share of the peak is the fastest run's of what the same threads reach with products in registers.
 
 use std::collections::BTreeMap;
@@ -23,13 +24,14 @@ struct Options {
     threads: usize,
     k: &'static Kernels,
     time: Duration,
+    cold: bool,
     test: bool,
 }
 
 impl Options {
     fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
         let (mut words, mut threads, mut k) = (Vec::new(), 1, kernels());
-        let (mut time, mut test) = (Duration::from_millis(150), false);
+        let (mut time, mut cold, mut test) = (Duration::from_millis(150), false, false);
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or(format!("`{arg}` wants a value"));
             let number = |text: String| text.parse().map_err(|_| format!("`{text}` is no number"));
@@ -37,13 +39,14 @@ impl Options {
                 "--threads" => threads = number(value()?)?,
                 "--isa" => k = select(&value()?)?,
                 "--ms" => time = Duration::from_millis(number(value()?)? as u64),
+                "--cold" => cold = true,
                 "--test" => test = true,
                 // Given by `cargo bench`.
                 "--bench" => {}
                 word => words.push(word.to_string()),
             }
         }
-        Ok(Options { words, threads, k, time, test })
+        Ok(Options { words, threads, k, time, cold, test })
     }
 }
 
@@ -52,7 +55,8 @@ fn run(options: &Options) -> Result<(), String> {
     let files = std::fs::read_dir(folder).map_err(|error| format!("{folder}: {error}"))?;
     let mut paths: Vec<_> = files.filter_map(|file| Some(file.ok()?.path())).collect();
     paths.sort();
-    let mut bench = Bench { options, peak: peak(options), totals: BTreeMap::new() };
+    let elsewhere = vec![0.0; if options.cold { 1 << 24 } else { 0 }];
+    let mut bench = Bench { options, peak: peak(options), elsewhere, totals: BTreeMap::new() };
     for path in paths {
         let text = std::fs::read_to_string(&path);
         let text = text.map_err(|error| format!("{}: {error}", path.display()))?;
@@ -63,6 +67,7 @@ fn run(options: &Options) -> Result<(), String> {
                 "pool" => bench.pooling(&problem)?,
                 "gemm" => bench.gemm(&problem),
                 "gemv" => bench.gemv(&problem),
+                "reorder" => bench.reorder(&problem),
                 "moments" | "softmax" | "lrn" => bench.norm(&problem),
                 kind => return Err(format!("`{line}`: no such kind as `{kind}`")),
             }
@@ -123,6 +128,8 @@ impl<'a> Problem<'a> {
 struct Bench<'a> {
     options: &'a Options,
     peak: f64,
+    /// More than the caches hold.
+    elsewhere: Vec<f32>,
     /// (net, operation) -> seconds of the fastest runs and of the medians.
     totals: BTreeMap<(String, String), (f64, f64)>,
 }
@@ -142,6 +149,9 @@ impl Bench<'_> {
         let mut times = Vec::new();
         let start = Instant::now();
         loop {
+            if self.options.cold {
+                self.elsewhere.iter_mut().for_each(|x| *x += 1.0);
+            }
             let one = Instant::now();
             f();
             times.push(one.elapsed().as_secs_f64());
@@ -287,6 +297,19 @@ impl Bench<'_> {
                 k.fc(n, &x, &packed, None, Act::None, &mut y);
             });
         }
+    }
+
+    fn reorder(&mut self, p: &Problem<'_>) {
+        let k = self.options.k;
+        let (n, c, h) = (p.or("n", 1), p.or("c", 1), p.or("ih", 1));
+        let x = numbers(n * c * h * h);
+        let of = Blocked { n, c, h, w: h, halo: 1 };
+        let (mut y, mut data) = (x.clone(), AlignedVec::zeros(of.len()));
+        let work = x.len() as f64;
+        self.measure(p, "to_blocked", work, || k.to_blocked(&x, of, &mut data));
+        self.measure(p, "from_blocked", work, || {
+            k.from_blocked(BlockedRef::new(&data, of), c, &mut y);
+        });
     }
 
     fn norm(&mut self, p: &Problem<'_>) {

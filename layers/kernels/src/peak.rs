@@ -3,25 +3,31 @@
 use crate::Kernels;
 use crate::blocked::{Lanes, WithLanes};
 
-/// Sums that do not wait for each other: more than any machine's latency times its units.
-const CHAINS: usize = 12;
+/// Registers that hold sums which do not wait for each other: enough for any machine's latency, and
+/// no more than there are.
+const REGISTERS: usize = 12;
 
 impl Kernels {
     /// Multiplies and adds in registers, `rounds` times; returns the floating-point operations done.
     pub fn spin(&self, rounds: usize) -> f64 {
         let mut result = [0.0; 16];
-        self.with_lanes(Spin { rounds, result: &mut result });
+        let chains = REGISTERS / self.isa.registers_per_block();
+        match chains {
+            REGISTERS => self.with_lanes(Spin::<REGISTERS> { rounds, result: &mut result }),
+            6 => self.with_lanes(Spin::<6> { rounds, result: &mut result }),
+            _ => self.with_lanes(Spin::<3> { rounds, result: &mut result }),
+        }
         std::hint::black_box(result);
-        (rounds * CHAINS * result.len() * 2) as f64
+        (rounds * chains * result.len() * 2) as f64
     }
 }
 
-struct Spin<'a> {
+struct Spin<'a, const CHAINS: usize> {
     rounds: usize,
     result: &'a mut [f32; 16],
 }
 
-impl WithLanes for Spin<'_> {
+impl<const CHAINS: usize> WithLanes for Spin<'_, CHAINS> {
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
         // SAFETY: the caller has the instruction set; the result holds 16 floats.

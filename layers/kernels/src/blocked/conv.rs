@@ -2,26 +2,25 @@
 
 use std::ops::Range;
 
-use super::LANES;
 use super::aligned::with_buffer;
 use super::epilogue::{Addend, Epilogue, Finish, Output};
-use super::layout::{Blocked, BlockedMut, BlockedRef, Source};
+use super::layout::{Blocked, BlockedMut, BlockedRef, Source, interleave};
 use super::pack::{Form, PackedBlocked, Panel, Panels, windows};
 use super::tile::{At, Tile};
+use super::{LANES, SHARES, for_each_task};
 use crate::Kernels;
-use crate::blocks::{Shared, for_each_task};
-use crate::gemm::run_tasks;
+use crate::blocks::Shared;
 use crate::geometry::{ConvGeometry, Window};
 use crate::table::Isa;
 
 /// Bytes of weights that stay in the second cache while the pixels stream past them.
 const CACHED: usize = 600 << 10;
 
-/// Tasks per thread: enough to even out what other programs take away.
-const TASKS: usize = 4;
-
 /// Flat pixels of a strip: its source stays in the first cache.
 const STRIP: usize = 28;
+
+/// Rows that a task interleaves.
+const ROWS: usize = 16;
 
 /// A source with all the padding that is met. Distances are in floats.
 pub(super) struct Input<'a> {
@@ -114,7 +113,7 @@ impl Kernels {
                 let (px, row) = (g.ic, (across.input + 2 * across.pad) * g.ic);
                 let image = (down.input + 2 * down.pad) * row;
                 with_buffer(g.n * image, |copy| {
-                    interleave_planes(g.ic, axes, src, copy);
+                    self.interleave_planes(g.ic, axes, src, copy);
                     let flat = down.pad + across.pad == 0;
                     then(Input { data: copy, first: 0, image, block: 0, row, px, flat });
                 });
@@ -124,6 +123,51 @@ impl Kernels {
                 then(Input::new(BlockedRef::new(copy, to), axes));
             }),
         }
+    }
+
+    /// Planes to pixels of `ic` floats, with zeros around them.
+    fn interleave_planes(
+        &self,
+        ic: usize,
+        [down, across]: [Window; 2],
+        src: &[f32],
+        dst: &mut [f32],
+    ) {
+        let (h, w) = (down.input, across.input);
+        let row = (w + 2 * across.pad) * ic;
+        let rows = h + 2 * down.pad;
+        let lines = dst.len() / row;
+        let tasks = lines.div_ceil(ROWS);
+        let shared = Shared::new(dst);
+        for_each_task(tasks, lines * row, |task| {
+            for i in task * ROWS..lines.min((task + 1) * ROWS) {
+                // SAFETY: every task has rows of its own.
+                let line = unsafe { shared.range(i * row, row) };
+                let (n, y) = (i / rows, i % rows);
+                if !(down.pad..down.pad + h).contains(&y) {
+                    line.fill(0.0);
+                    continue;
+                }
+                let (before, line) = line.split_at_mut(across.pad * ic);
+                let (line, after) = line.split_at_mut(w * ic);
+                before.fill(0.0);
+                after.fill(0.0);
+                let from = |c: usize| &src[((n * ic + c) * h + y - down.pad) * w..][..w];
+                self.vectorize(
+                    #[inline(always)]
+                    || match ic {
+                        1 => line.copy_from_slice(from(0)),
+                        3 => interleave([from(0), from(1), from(2)], line.as_chunks_mut().0),
+                        _ => {
+                            for channel in 0..ic {
+                                let to = line[channel..].iter_mut().step_by(ic);
+                                to.zip(from(channel)).for_each(|(to, &from)| *to = from);
+                            }
+                        }
+                    },
+                );
+            }
+        });
     }
 
     fn direct(
@@ -180,7 +224,8 @@ impl Kernels {
             (job.dst_row, job.add_row) = (job.width * LANES, job.width * LANES);
         }
         let tasks = job.cut(g.n);
-        run_tasks(&tasks, g.macs() as usize, |task| {
+        for_each_task(tasks.len(), g.macs() as usize, |task| {
+            let task = &tasks[task];
             if job.panels_inside() {
                 for row in task.rows.clone().step_by(job.step()) {
                     let rows = row..task.rows.end.min(row + job.step());
@@ -273,7 +318,7 @@ impl Job<'_> {
     /// Cuts the work; where it is cut changes no sum.
     fn cut(&self, n: usize) -> Vec<Task> {
         let threads = rayon::current_num_threads();
-        let wanted = if threads == 1 { 1 } else { threads * TASKS };
+        let wanted = if threads == 1 { 1 } else { threads * SHARES };
         let (panels, strips) = (self.panels.list.len(), self.rows.div_ceil(self.step()));
         let share = |parts: usize, most: usize| wanted.div_ceil(n * parts).clamp(1, most);
         let (panel_parts, strip_parts) = if self.panels_inside() {
@@ -366,27 +411,4 @@ impl Job<'_> {
             }
         }
     }
-}
-
-/// Planes to pixels of `ic` floats, with zeros around them.
-fn interleave_planes(ic: usize, [down, across]: [Window; 2], src: &[f32], dst: &mut [f32]) {
-    let (h, w) = (down.input, across.input);
-    let row = (w + 2 * across.pad) * ic;
-    let rows = h + 2 * down.pad;
-    let count = dst.len() / row;
-    let shared = Shared::new(dst);
-    for_each_task(count, count * row, |task| {
-        // SAFETY: every task has a row of its own.
-        let line = unsafe { shared.range(task * row, row) };
-        let (n, y) = (task / rows, task % rows);
-        line.fill(0.0);
-        if (down.pad..down.pad + h).contains(&y) {
-            let line = &mut line[across.pad * ic..][..w * ic];
-            for channel in 0..ic {
-                let from = &src[((n * ic + channel) * h + y - down.pad) * w..][..w];
-                let to = line[channel..].iter_mut().step_by(ic);
-                to.zip(from).for_each(|(to, &from)| *to = from);
-            }
-        }
-    });
 }

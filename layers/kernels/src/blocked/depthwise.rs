@@ -1,12 +1,11 @@
 //! Convolution where every channel sees itself only: 16 channels at a time, pixel by pixel.
 
-use super::LANES;
 use super::conv::Input;
 use super::epilogue::{Addend, Finish, Output};
 use super::lanes::{Lanes, WithLanes};
 use super::pack::windows;
+use super::{LANES, for_each_task};
 use crate::Kernels;
-use crate::blocks::for_each_task;
 use crate::geometry::{ConvGeometry, Window};
 use std::ops::Range;
 

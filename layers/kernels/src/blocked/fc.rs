@@ -4,8 +4,8 @@ use rayon::prelude::*;
 
 use super::epilogue::{Act, Finish};
 use super::tile::{At, Tile};
-use super::{AlignedVec, LANES};
-use crate::blocks::{Shared, for_each_task};
+use super::{AlignedVec, LANES, for_each_task};
+use crate::blocks::Shared;
 use crate::table::Isa;
 use crate::{Kernels, Trans};
 
@@ -93,9 +93,9 @@ impl Kernels {
             let count = width.min(oc - first);
             // Room for the lanes past the last output.
             let mut results = [0.0; 14 * 2 * LANES];
-            let mut image = 0;
-            while image < n {
-                let images = isa.tile_width().min(n - image);
+            let (mut image, tiles) = (0, n.div_ceil(isa.tile_width()));
+            for i in 0..tiles {
+                let images = (n - image).div_ceil(tiles - i);
                 let slopes = finish.slopes.as_ref();
                 // SAFETY: the packed weights hold `ic` times the panel's width, the source `images`
                 // times `ic` from there on, the results the largest tile.

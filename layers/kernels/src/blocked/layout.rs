@@ -1,8 +1,8 @@
 //! The layout, views of it, and the ways into and out of it.
 
-use super::LANES;
+use super::{LANES, for_each_task};
 use crate::Kernels;
-use crate::blocks::{Shared, for_each_task};
+use crate::blocks::Shared;
 
 /// Activations as `[n][c / 16][halo + h + halo][halo + w + halo][16]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -257,9 +257,11 @@ impl Kernels {
 
 /// pixels\[x\]\[l\] = rows\[l\]\[x\]
 #[inline(always)]
-fn interleave(rows: [&[f32]; LANES], pixels: &mut [[f32; LANES]]) {
+pub(super) fn interleave<const N: usize>(rows: [&[f32]; N], pixels: &mut [[f32; N]]) {
     let rows = rows.map(|row| &row[..pixels.len()]);
     for (x, pixel) in pixels.iter_mut().enumerate() {
-        *pixel = std::array::from_fn(|l| rows[l][x]);
+        for (to, row) in pixel.iter_mut().zip(&rows) {
+            *to = row[x];
+        }
     }
 }

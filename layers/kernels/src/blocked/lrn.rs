@@ -1,10 +1,10 @@
 //! Local response normalisation across channels (see `lrn_across_forward`), pixel by pixel.
 
-use super::LANES;
 use super::aligned::with_buffer;
 use super::layout::Blocked;
+use super::{LANES, for_each_task};
 use crate::Kernels;
-use crate::blocks::{Shared, for_each_task};
+use crate::blocks::{Shared, lanes};
 use crate::vmath::{WithPower, with_power};
 
 /// Pixels whose squares are kept at once.
@@ -55,45 +55,41 @@ impl WithPower for Lrn<'_> {
             let (n, y) = (task / of.h, task % of.h);
             with_buffer(STRIP * line, |squares| {
                 squares.fill(0.0);
-                kernels.vectorize(
-                    #[inline(always)]
-                    || {
-                        for first in (0..of.w).step_by(STRIP) {
-                            let count = STRIP.min(of.w - first);
-                            for block in 0..blocks {
-                                let at = of.at(n, block, y) + first * LANES;
-                                let (pixels, _) = src[at..at + count * LANES].as_chunks::<LANES>();
-                                for (pixel, squares) in
-                                    pixels.iter().zip(squares.chunks_exact_mut(line))
-                                {
-                                    let to = &mut squares[front + block * LANES..][..LANES];
-                                    to.iter_mut().zip(pixel).for_each(|(to, x)| *to = x * x);
-                                }
-                            }
-                            for block in 0..blocks {
-                                let at = of.at(n, block, y) + first * LANES;
-                                let pixels = &src[at..at + count * LANES];
-                                // SAFETY: every task has a row of an image of its own.
-                                let to = unsafe { dst.range(at, count * LANES) };
-                                let (pixels, _) = pixels.as_chunks::<LANES>();
-                                let (to, _) = to.as_chunks_mut::<LANES>();
-                                let lines = squares.chunks_exact(line);
-                                for ((pixel, to), squares) in pixels.iter().zip(to).zip(lines) {
-                                    let window = &squares[front + block * LANES - before..];
-                                    let mut sums = [0.0; LANES];
-                                    for j in 0..size {
-                                        for (sum, x) in sums.iter_mut().zip(&window[j..j + LANES]) {
-                                            *sum += x;
+                for first in (0..of.w).step_by(STRIP) {
+                    let count = STRIP.min(of.w - first);
+                    for block in 0..blocks {
+                        let at = of.at(n, block, y) + first * LANES;
+                        let (pixels, _) = src[at..at + count * LANES].as_chunks::<LANES>();
+                        for (pixel, squares) in pixels.iter().zip(squares.chunks_exact_mut(line)) {
+                            let to = &mut squares[front + block * LANES..][..LANES];
+                            to.iter_mut().zip(pixel).for_each(|(to, x)| *to = x * x);
+                        }
+                    }
+                    for block in 0..blocks {
+                        let at = of.at(n, block, y) + first * LANES;
+                        // SAFETY: every task has a row of an image of its own.
+                        let to = unsafe { dst.range(at, count * LANES) };
+                        let window = front + block * LANES - before;
+                        kernels.vectorize(
+                            #[inline(always)]
+                            || {
+                                let (sums, _) = to.as_chunks_mut::<LANES>();
+                                for (sum, squares) in sums.iter_mut().zip(squares.chunks(line)) {
+                                    *sum = [0.0; LANES];
+                                    for j in window..window + size {
+                                        let x = lanes(squares, j);
+                                        for l in 0..LANES {
+                                            sum[l] += x[l];
                                         }
                                     }
-                                    for l in 0..LANES {
-                                        to[l] = pixel[l] * power(base + alpha * sums[l]);
-                                    }
                                 }
-                            }
-                        }
-                    },
-                );
+                                for (to, x) in to.iter_mut().zip(&src[at..at + count * LANES]) {
+                                    *to = x * power(base + alpha * *to);
+                                }
+                            },
+                        );
+                    }
+                }
             });
         });
     }

@@ -1,9 +1,9 @@
 //! What is done to each value by itself, where zero does not stay zero.
 
-use super::LANES;
 use super::epilogue::{Act, Finish};
 use super::layout::Blocked;
-use crate::blocks::{SharedIo, for_each_task};
+use super::{LANES, for_each_task};
+use crate::blocks::SharedIo;
 use crate::{Kernels, SrcDst};
 
 impl Kernels {

@@ -1,11 +1,10 @@
 //! Pooling of blocked activations by Caffe's rules.
 
-use super::LANES;
 use super::epilogue::Output;
 use super::lanes::{Lanes, WithLanes};
 use super::layout::{BlockedMut, BlockedRef};
+use super::{LANES, for_each_task};
 use crate::Kernels;
-use crate::blocks::for_each_task;
 use crate::pool::{PoolGeometry, PoolWindow};
 
 impl Kernels {

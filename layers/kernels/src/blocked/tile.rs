@@ -167,16 +167,25 @@ macro_rules! by_width {
     };
 }
 
-/// Widest tile where registers are not known; 12 registers of 4 floats hold it.
-const PORTABLE_WIDTH: usize = 3;
-
 impl Isa {
-    /// The largest tile: as many sums as the registers hold beside the operands.
+    /// Blocks of output channels of a panel. With `tile_width`, as many sums as the registers hold
+    /// beside the operands.
     pub(super) fn tile_blocks(self) -> usize {
         match self {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => 2,
             _ => 1,
+        }
+    }
+
+    /// Registers that hold a block of channels.
+    pub(crate) fn registers_per_block(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => 1,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => 2,
+            Isa::Portable => 4,
         }
     }
 
@@ -187,7 +196,8 @@ impl Isa {
             Isa::Avx512 => 14,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => 6,
-            Isa::Portable => PORTABLE_WIDTH,
+            // 12 registers of 4 floats hold it.
+            Isa::Portable => 3,
         }
     }
 

@@ -15,9 +15,8 @@ use super::epilogue::{Addend, Finish, Output};
 use super::lanes::{Lanes, WithLanes};
 use super::pack::windows;
 use super::tile::{At, Tile};
-use super::{AlignedVec, LANES};
+use super::{AlignedVec, LANES, for_each_task};
 use crate::Kernels;
-use crate::blocks::for_each_task;
 use crate::geometry::ConvGeometry;
 use crate::shared::Shared;
 use crate::table::Isa;
@@ -47,9 +46,10 @@ pub(super) fn applies(g: &ConvGeometry) -> bool {
 /// Whether it is the faster one.
 pub(super) fn pays(g: &ConvGeometry) -> bool {
     let tiles: usize = g.windows.iter().map(|w| w.output.div_ceil(OUT)).product();
-    // Transforms cost per channel what products cost per pair of channels; the weights are 4 times as
-    // large, which must be spread over enough tiles.
-    g.ic >= 2 * LANES && g.oc >= 2 * LANES && (g.n * tiles >= 40 || g.ic * g.oc <= 128 * 128)
+    // The transforms must be few beside the products, and the weights, 4 times as large and often read
+    // from memory, spread over enough tiles.
+    let cheap = g.ic >= 2 * LANES && g.oc >= 2 * LANES;
+    cheap && (g.n * tiles >= 16 || g.ic * g.oc <= 128 * 128)
 }
 
 /// The weights of a pair of channels at a point along an axis: g(p) / prod of (p - other points).
@@ -83,7 +83,7 @@ impl Transformed {
                     };
                     let rows = [row(0), row(1), row(2)];
                     for x in 0..IN {
-                        let column = transform_weights([rows[0][x], rows[1][x], rows[2][x]]);
+                        let column = transform_weights(column(&rows, x));
                         for (y, value) in column.into_iter().enumerate() {
                             let at = ((y * IN + x) * g.ic + i) * lanes + o - panel * width;
                             to[at] = value as f32;
@@ -113,7 +113,7 @@ impl Kernels {
         let (blocks, panels) = (g.ic.div_ceil(LANES), job.panels());
         let threads = rayon::current_num_threads();
         let most = (CACHED / (POINTS * g.ic)).max(self.isa.tile_width());
-        let wanted = if threads == 1 { 1 } else { 2 * threads };
+        let wanted = if threads == 1 { 1 } else { 3 * threads };
         let chunk = tiles.div_ceil(wanted).min(most);
         let chunk = tiles.div_ceil(tiles.div_ceil(chunk));
         let work = g.macs() as usize;
@@ -223,6 +223,15 @@ impl Job<'_> {
     }
 }
 
+#[inline(always)]
+fn column<T: Copy, const R: usize, const C: usize>(rows: &[[T; C]; R], x: usize) -> [T; R] {
+    let mut column = [rows[0][x]; R];
+    for (to, row) in column.iter_mut().zip(rows) {
+        *to = row[x];
+    }
+    column
+}
+
 /// Six inputs at the points.
 ///
 /// # Safety
@@ -308,13 +317,11 @@ impl WithLanes for Transform<'_> {
                         }
                     }
                 }
-                let d = d.map(
-                    #[inline(always)]
-                    |row| at_points(row),
-                );
+                for row in &mut d {
+                    *row = at_points(*row);
+                }
                 for px in 0..IN {
-                    let column =
-                        at_points([d[0][px], d[1][px], d[2][px], d[3][px], d[4][px], d[5][px]]);
+                    let column = at_points(column(&d, px));
                     for (py, value) in column.into_iter().enumerate() {
                         let point = py * IN + px;
                         value.store(v.at(((point * blocks + block) * count + i) * LANES));
@@ -347,17 +354,19 @@ impl WithLanes for Results<'_> {
             for (i, tile) in tiles.enumerate() {
                 let [n, ty, tx] = job.place(tile);
                 let products = &products[i * lanes..][..(POINTS - 1) * count * lanes + LANES];
-                let at = |py: usize, px: usize| {
-                    L::load(products.as_ptr().add((py * IN + px) * count * lanes))
-                };
-                let rows: [[L; OUT]; IN] = std::array::from_fn(
-                    #[inline(always)]
-                    |py| from_points(std::array::from_fn(|px| at(py, px))),
-                );
+                let products = products.as_ptr();
+                let mut rows = [[L::splat(0.0); OUT]; IN];
+                for (py, row) in rows.iter_mut().enumerate() {
+                    let mut m = [L::splat(0.0); IN];
+                    for (px, m) in m.iter_mut().enumerate() {
+                        *m = L::load(products.add((py * IN + px) * count * lanes));
+                    }
+                    *row = from_points(m);
+                }
                 let (y, x) = (ty * OUT, tx * OUT);
                 let (height, width) = (OUT.min(down.output - y), OUT.min(across.output - x));
                 for column in 0..OUT {
-                    let results = from_points(rows.map(|row| row[column]));
+                    let results = from_points(self::column(&rows, column));
                     if column >= width {
                         break;
                     }
