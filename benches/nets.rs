@@ -1,133 +1,129 @@
-//! Speed of whole networks in use, planned and layer by layer in turns, one JSON line per network.
+//! Whole nets: `infer FILE [batch=N] [threads=N]` and `train FILE data=NxCxHxW [threads=N]`.
 //!
-//! `cargo bench --bench nets -- [net.prototxt ...] [--threads N] [--batch N] [--iterations N]
-//! [--exact] [--test]`. Without files: `models/resnet50`.
-//! Weights are random and statistics those of noise, so that no value overflows or vanishes.
+//! `infer` times the forward pass of a deploy file in TEST (`weights=FILE` loads some, in both). `train` times
+//! forward, backward and an SGD update; data layers are replaced by memory, and the Softmax at the end of
+//! a deploy file by the loss.
 
-use std::time::Instant;
+mod support;
 
-use cortado::net::{Net, NetOptions, threads::pool};
-use cortado_layers::rng::splitmix;
-use cortado_layers::{Phase, Shape};
-use cortado_proto::NetDef;
+use std::sync::Arc;
 
-fn main() -> Result<(), String> {
-    let options = Options::parse(std::env::args().skip(1))?;
-    options.files.iter().try_for_each(|file| run(file, &options))
+use cortado::net::{Net, NetOptions, threads};
+use cortado::solver::{Solver, SolverOptions};
+use cortado_layers::{LayerDef, Phase};
+use cortado_proto::caffe::{BlobShape, InputParameter, LayerParameter, SolverParameter};
+use cortado_proto::{NetDef, SolverDef};
+use serde_json::{Map, json};
+use support::{Problems, peak_rss_mb};
+
+/// The value of `key=value` in a line.
+fn option<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+    line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
 }
 
-struct Options {
-    files: Vec<String>,
-    threads: usize,
-    batch: Option<usize>,
-    iterations: usize,
-    exact: bool,
+fn number(line: &str, key: &str, default: usize) -> usize {
+    option(line, key).map_or(default, |v| v.parse().unwrap_or_else(|_| panic!("{key} in {line}")))
 }
 
-impl Options {
-    fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
-        let (mut files, mut threads, mut batch) = (Vec::new(), 0, None);
-        let (mut iterations, mut exact) = (20, false);
-        while let Some(arg) = args.next() {
-            let mut number = || -> Result<usize, String> {
-                let value = args.next().ok_or(format!("`{arg}` wants a value"))?;
-                value.parse().map_err(|_| format!("`{value}` is no number"))
-            };
-            match arg.as_str() {
-                "--threads" => threads = number()?,
-                "--batch" => batch = Some(number()?),
-                "--iterations" => iterations = number()?.max(1),
-                "--test" => iterations = 1,
-                "--exact" => exact = true,
-                // Given by `cargo bench`.
-                "--bench" => {}
-                file => files.push(file.to_owned()),
+/// Values in the range of a picture's pixels after scaling, always the same.
+fn fill(net: &mut Net) {
+    let names: Vec<String> = net.inputs().into_iter().map(str::to_owned).collect();
+    for name in names {
+        let Some(input) = net.input_mut(&name) else { continue };
+        let is_label = input.shape.len() == 1;
+        let values = input.data.iter_mut().enumerate();
+        values.for_each(|(i, v)| {
+            *v = if is_label { (i % 10) as f32 } else { (i % 251) as f32 / 125.0 - 1.0 }
+        });
+    }
+}
+
+fn main() {
+    let problems = Problems::read("nets");
+    for line in &problems.lines {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [what, file, ..] = words[..] else { panic!("no file in {line}") };
+        let mut told = Map::new();
+        told.insert("problem".into(), json!(line));
+        told.insert("start_rss_mb".into(), json!(peak_rss_mb()));
+        told.insert("isa".into(), json!(cortado_kernels::kernels().isa()));
+        let pool = threads::pool(number(line, "threads", 0));
+        let samples = match what {
+            "infer" => {
+                let options = NetOptions { pool, ..NetOptions::new(Phase::Test) };
+                let mut net = Net::from_file(file, &options).unwrap_or_else(|e| panic!("{e}"));
+                if let Some(batch) = option(line, "batch") {
+                    let name = net.inputs()[0].to_owned();
+                    let shape = net.blob(&name).map(|b| b.shape.clone()).unwrap_or_default();
+                    let batch = batch.parse().unwrap_or_else(|_| panic!("batch in {line}"));
+                    net.reshape_input(&name, shape.with_axis(0, batch))
+                        .unwrap_or_else(|e| panic!("{e}"));
+                }
+                if let Some(file) = option(line, "weights") {
+                    net.copy_from(file).unwrap_or_else(|e| panic!("{e}"));
+                }
+                fill(&mut net);
+                let macs: u64 = net.layers().map(|layer| layer.macs()).sum();
+                told.insert("macs".into(), json!(macs));
+                problems.measure(|| {
+                    net.forward().unwrap_or_else(|e| panic!("{e}"));
+                })
             }
-        }
-        if files.is_empty() {
-            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/models");
-            files = vec![format!("{folder}/resnet50/deploy.prototxt")];
-        }
-        Ok(Options { files, threads, batch, iterations, exact })
-    }
-}
-
-fn run(file: &str, options: &Options) -> Result<(), String> {
-    let threads = pool(options.threads);
-    let mut nets = Vec::new();
-    for plan in [true, false] {
-        let build = NetOptions {
-            plan,
-            exact: options.exact,
-            gradients: false,
-            pool: threads.clone(),
-            ..NetOptions::new(Phase::Test)
+            "train" => {
+                let shape = option(line, "data").unwrap_or_else(|| panic!("no data in {line}"));
+                let mut solver = solver(file, shape, pool);
+                if let Some(file) = option(line, "weights") {
+                    solver.net_mut().copy_from(file).unwrap_or_else(|e| panic!("{e}"));
+                }
+                fill(solver.net_mut());
+                problems.measure(|| {
+                    solver.step(1, &mut ()).unwrap_or_else(|e| panic!("{e}"));
+                })
+            }
+            _ => panic!("`infer` or `train`, found {what}"),
         };
-        let def = NetDef::read(file).map_err(|error| error.to_string())?;
-        let mut net = Net::build(def, &build).map_err(|errors| errors.to_string())?;
-        prepare(&mut net, options.batch)?;
-        net.forward().map_err(|error| error.to_string())?;
-        nets.push((net, Vec::new()));
+        samples.report("", &mut told);
+        told.insert("peak_rss_mb".into(), json!(peak_rss_mb()));
+        println!("{}", serde_json::Value::Object(told));
     }
-    for _ in 0..options.iterations {
-        for (net, times) in &mut nets {
-            let start = Instant::now();
-            net.forward().map_err(|error| error.to_string())?;
-            times.push(start.elapsed().as_secs_f64() * 1e3);
+}
+
+/// A solver on the file's net, its data layers replaced by inputs of this shape and labels.
+fn solver(file: &str, shape: &str, pool: Arc<rayon::ThreadPool>) -> Solver {
+    let dims: Vec<i64> = shape.split('x').map(|d| d.parse().unwrap_or(0)).collect();
+    let mut net = NetDef::read(file).unwrap_or_else(|e| panic!("{e}"));
+    net.layers.retain(|layer| !["Data", "Input"].contains(&layer.r#type()));
+    net.param.input.clear();
+    net.param.input_dim.clear();
+    net.param.input_shape.clear();
+    for layer in &mut net.layers {
+        if let Some(param) = &mut layer.param.batch_norm_param {
+            param.use_global_stats = None;
         }
     }
-    let [(planned, with), (_, without)] = &mut nets[..] else { return Ok(()) };
-    let spread = |times: &mut Vec<f64>| {
-        times.sort_by(f64::total_cmp);
-        (times[0], times[times.len() / 2])
+    if let Some(last) = net.layers.last_mut().filter(|layer| layer.r#type() == "Softmax") {
+        last.param.r#type = Some("SoftmaxWithLoss".into());
+        last.param.bottom.push("label".into());
+    }
+    let of = |dims: &[i64]| BlobShape { dim: dims.to_vec() };
+    let input = LayerParameter {
+        name: Some("data".into()),
+        r#type: Some("Input".into()),
+        top: vec!["data".into(), "label".into()],
+        input_param: Some(InputParameter { shape: vec![of(&dims), of(&dims[..1])] }),
+        ..LayerParameter::default()
     };
-    let ((min, median), (layers_min, layers_median)) = (spread(with), spread(without));
-    println!(
-        "{{\"net\":\"{}\",\"isa\":\"{}\",\"threads\":{},\"steps\":{},\"planned_min_ms\":{min:.3},\
-         \"planned_median_ms\":{median:.3},\"layers_min_ms\":{layers_min:.3},\
-         \"layers_median_ms\":{layers_median:.3}}}",
-        planned.name(),
-        cortado_kernels::kernels().isa(),
-        threads.current_num_threads(),
-        planned.plan_steps().map_or(0, |steps| steps.len()),
-    );
-    Ok(())
-}
-
-/// Weights, statistics and inputs.
-fn prepare(net: &mut Net, batch: Option<usize>) -> Result<(), String> {
-    let mut values: Vec<(usize, f32, f32)> = Vec::new();
-    for layer in net.layers() {
-        for (i, (id, shape)) in layer.params().enumerate() {
-            let fan_in = (shape.count() / shape.first().copied().unwrap_or(1).max(1)).max(1);
-            // Middle and half the width of the values.
-            let (middle, width) = match (layer.def().r#type(), i) {
-                ("BatchNorm", 1 | 2) | ("Scale", 0) => (1.0, 0.0),
-                (_, 0) => (0.0, (6.0 / fan_in as f32).sqrt()),
-                _ => (0.0, 0.1),
-            };
-            values.push((id, middle, width));
-        }
-    }
-    for (id, middle, width) in values {
-        noise(net.store.data_mut(id), middle, width);
-    }
-    for name in net.inputs().into_iter().map(str::to_owned).collect::<Vec<_>>() {
-        let mut shape = net.shape(&name).cloned().unwrap_or_default().to_vec();
-        if let (Some(batch), Some(n)) = (batch, shape.first_mut()) {
-            *n = batch;
-        }
-        net.reshape_input(&name, Shape::new(&shape)).map_err(|errors| errors.to_string())?;
-        if let Some(input) = net.input_mut(&name) {
-            noise(input.data, 0.0, 1.0);
-        }
-    }
-    Ok(())
-}
-
-fn noise(values: &mut [f32], middle: f32, width: f32) {
-    for (i, value) in values.iter_mut().enumerate() {
-        let unit = (splitmix(i as u64) >> 40) as f32 * 2f32.powi(-23) - 1.0;
-        *value = middle + width * unit;
-    }
+    net.layers.insert(0, LayerDef::new(input));
+    let mut param = SolverParameter {
+        base_lr: Some(1e-4),
+        momentum: Some(0.9),
+        weight_decay: Some(5e-4),
+        lr_policy: Some("fixed".into()),
+        max_iter: Some(i32::MAX),
+        random_seed: Some(1),
+        ..SolverParameter::default()
+    };
+    param.train_net_param = Some(net.to_message());
+    let options = SolverOptions { pool, ..SolverOptions::default() };
+    Solver::build(SolverDef::from_message(param), &options).unwrap_or_else(|e| panic!("{e}"))
 }

@@ -1,18 +1,20 @@
-//! One layer alone, and the gradient checker: for the tests of this crate and of programs that add
-//! their own layer types.
+//! One layer alone, and the checker of its passes: for the tests of this crate and of programs that
+//! add their own layer types.
 
 use cortado_kernels::{Write, kernels};
 use cortado_proto::def::NetDef;
 use cortado_proto::span::Source;
-use rand::RngExt;
-use rand_distr::StandardNormal;
 use smallvec::SmallVec;
 
+mod gradient;
+
 use crate::{
-    Backward, DiffMut, Forward, Layer, LayerDef, LayerError, LayerKind, Layout, Measure, PackCache,
-    Packs, ParamKind, Phase, Registry, Reshape, Rng, RngKey, SetUp, Shape, Tensor, View, ViewMut,
-    filler,
+    Backward, DiffMut, Forward, Layer, LayerDef, LayerError, LayerKind, Layout, Measure, Needs,
+    PackCache, Packs, ParamKind, Phase, Registry, Reshape, RngKey, SetUp, Shape, Tensor, View,
+    ViewMut,
 };
+
+pub use gradient::{GradientCase, Values};
 
 /// A layer on its own bottoms and weights.
 pub struct SingleLayer {
@@ -28,6 +30,12 @@ pub struct SingleLayer {
     pub state: Vec<Tensor>,
     /// Key of the random numbers; the same in every pass unless changed.
     pub key: RngKey,
+    /// Whether backward will follow.
+    pub backward: bool,
+    /// Whether top 0 is the memory of bottom 0: when the file gives both one name.
+    pub in_place: bool,
+    /// What backward may read; the rest is NaN while it runs.
+    pub needs: Needs,
     layer: Box<dyn Layer>,
     name: String,
     phase: Phase,
@@ -36,12 +44,13 @@ pub struct SingleLayer {
     scratch: Vec<f32>,
 }
 
-/// What a backward pass gives.
+/// What a backward pass gives; `None` where nobody asks.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Gradients {
-    /// For each bottom that can receive one.
+    /// For each bottom.
     pub bottoms: Vec<Option<Tensor>>,
     /// For each weight.
-    pub weights: Vec<Tensor>,
+    pub weights: Vec<Option<Tensor>>,
 }
 
 impl SingleLayer {
@@ -52,15 +61,11 @@ impl SingleLayer {
         phase: Phase,
         bottoms: Vec<Tensor>,
     ) -> Result<SingleLayer, LayerError> {
-        let source = Source::new("layer.prototxt", prototxt);
-        let net = NetDef::from_text(&source).map_err(|e| LayerError::layer(format!("\n{e}")))?;
-        let [def] = net.layers.as_slice() else {
-            return Err(LayerError::layer("one layer was wanted"));
-        };
-        SingleLayer::of(registry, def, phase, bottoms)
+        SingleLayer::of(registry, &definition(prototxt)?, phase, bottoms)
     }
 
-    fn of(
+    /// Builds the layer of a definition.
+    pub fn of(
         registry: &Registry,
         def: &LayerDef,
         phase: Phase,
@@ -69,6 +74,10 @@ impl SingleLayer {
         let kind = registry
             .get(def.r#type())
             .ok_or_else(|| LayerError::field("type", format!("unknown type {}", def.r#type())))?;
+        if !kind.bottoms.allows(bottoms.len()) {
+            let why = format!("{} bottoms are wanted, found {}", kind.bottoms, bottoms.len());
+            return Err(LayerError::layer(why));
+        }
         let mut layer = (kind.build)(def)?;
         let shapes: Vec<Shape> = bottoms.iter().map(|b| b.shape().clone()).collect();
         let tops = def.top.len().max(kind.tops.min);
@@ -79,8 +88,9 @@ impl SingleLayer {
         let (mut weights, mut state, mut params) = (Vec::new(), Vec::new(), Vec::new());
         let mut rng = RngKey::at_start(seed).stream(def.name());
         for request in setup.params {
+            fits(&request.shape)?;
             let mut tensor = Tensor::zeros(request.shape.clone());
-            filler::fill(&request.filler, &request.shape, tensor.data_mut(), &mut rng)?;
+            request.fill(tensor.data_mut(), &mut rng)?;
             params.push(request.shape);
             match request.kind {
                 ParamKind::Weight => weights.push(tensor),
@@ -88,12 +98,15 @@ impl SingleLayer {
             }
         }
         let mut single = SingleLayer {
+            in_place: def.top.first().is_some_and(|top| def.bottom.first() == Some(top)),
             kind,
             bottoms,
             tops: vec![Tensor::default(); tops],
             weights,
             state,
             key: RngKey { seed, pass: 0, replica: 0 },
+            backward: true,
+            needs: (kind.needs)(def),
             layer,
             name: def.name().to_owned(),
             phase,
@@ -109,18 +122,21 @@ impl SingleLayer {
     pub fn reshape(&mut self) -> Result<(), LayerError> {
         let bottoms: Vec<Shape> = self.bottoms.iter().map(|b| b.shape().clone()).collect();
         let mut tops: Vec<Shape> = self.tops.iter().map(|t| t.shape().clone()).collect();
+        let mut in_place = vec![false; tops.len()];
+        in_place.iter_mut().take(1).for_each(|first| *first = self.in_place);
         let mut cx = Reshape {
             phase: self.phase,
-            backward: true,
+            backward: self.backward,
             bottoms: &bottoms,
             tops: &mut tops,
-            in_place: &vec![false; self.tops.len()],
+            in_place: &in_place,
             params: &self.params,
             saved: Vec::new(),
             scratch: 0,
         };
         self.layer.reshape(&mut cx)?;
         let (saved, scratch) = (cx.saved, cx.scratch);
+        saved.iter().chain(&tops).try_for_each(fits)?;
         self.saved.resize(saved.len(), Tensor::default());
         self.saved.iter_mut().zip(&saved).for_each(|(tensor, shape)| tensor.resize(shape));
         self.scratch.resize(scratch, f32::NAN);
@@ -128,7 +144,7 @@ impl SingleLayer {
         Ok(())
     }
 
-    /// Bottoms to tops.
+    /// Bottoms to tops. What the layer must write is NaN before.
     pub fn forward(&mut self) -> Result<(), LayerError> {
         self.reshape()?;
         if self.kind.dynamic {
@@ -143,14 +159,22 @@ impl SingleLayer {
             }
             return Ok(());
         }
-        let bottoms: Vec<Option<View>> = self.bottoms.iter().map(|b| Some(b.view())).collect();
+        if !self.kind.fed {
+            self.tops.iter_mut().for_each(|top| top.data_mut().fill(f32::NAN));
+        }
+        self.saved.iter_mut().for_each(|saved| saved.data_mut().fill(f32::NAN));
+        self.scratch.fill(f32::NAN);
+        if self.in_place {
+            self.tops[0].data_mut().copy_from_slice(self.bottoms[0].data());
+        }
+        let bottoms = lent(&self.bottoms, self.in_place);
         let mut tops: Vec<ViewMut> = self.tops.iter_mut().map(view_mut).collect();
         let weights: Vec<View> = self.weights.iter().map(Tensor::view).collect();
         let mut state: Vec<ViewMut> = self.state.iter_mut().map(view_mut).collect();
         let (mut cache, versions) = (PackCache::default(), versions(weights.len()));
         self.layer.forward(&mut Forward {
             phase: self.phase,
-            backward: true,
+            backward: self.backward,
             k: kernels(),
             rng: &mut self.key.stream(&self.name),
             bottoms: &bottoms,
@@ -163,39 +187,77 @@ impl SingleLayer {
         })
     }
 
-    /// Top diffs to bottom diffs and weight diffs.
+    /// Zeros for everything that can receive a gradient.
+    pub fn zeros(&self) -> Gradients {
+        let zeros = |tensor: &Tensor| Tensor::zeros(tensor.shape().clone());
+        let bottoms = self.bottoms.iter().enumerate();
+        Gradients {
+            bottoms: bottoms
+                .map(|(i, b)| self.kind.grads.allows(i, self.bottoms.len()).then(|| zeros(b)))
+                .collect(),
+            weights: self.weights.iter().map(|w| Some(zeros(w))).collect(),
+        }
+    }
+
+    /// Top diffs to the diffs of everything that can receive one.
     pub fn backward(&mut self, top_diffs: &[Tensor]) -> Result<Gradients, LayerError> {
-        let mut bottom_diffs: Vec<Option<Tensor>> = (0..self.bottoms.len())
-            .map(|i| {
-                self.kind.grads.allows(i).then(|| Tensor::zeros(self.bottoms[i].shape().clone()))
-            })
-            .collect();
-        let mut weight_diffs: Vec<Tensor> =
-            self.weights.iter().map(|w| Tensor::zeros(w.shape().clone())).collect();
+        let mut into = self.zeros();
+        self.backward_into(top_diffs, &mut into, Write::Set)?;
+        Ok(into)
+    }
+
+    /// Top diffs to the diffs asked for: those of bottoms written or added, those of weights added.
+    /// In place, the diff of bottom 0 is made from that of top 0 in the same memory.
+    pub fn backward_into(
+        &mut self,
+        top_diffs: &[Tensor],
+        into: &mut Gradients,
+        write: Write,
+    ) -> Result<(), LayerError> {
         if self.is_alias() {
-            if let Some(Some(diff)) = bottom_diffs.first_mut() {
+            if let Some(Some(diff)) = into.bottoms.first_mut() {
+                if write == Write::Set {
+                    diff.data_mut().fill(0.0);
+                }
                 for top in top_diffs {
                     diff.data_mut().iter_mut().zip(top.data()).for_each(|(d, t)| *d += t);
                 }
             }
-            return Ok(Gradients { bottoms: bottom_diffs, weights: weight_diffs });
+            return Ok(());
         }
-        let bottoms: Vec<Option<View>> = self.bottoms.iter().map(|b| Some(b.view())).collect();
-        let tops: Vec<View> = self.tops.iter().map(Tensor::view).collect();
-        let dy: Vec<Option<View>> = top_diffs.iter().map(|t| Some(t.view())).collect();
+        self.scratch.fill(f32::NAN);
+        let hidden = |list: &[Tensor], shown: bool| -> Vec<Tensor> {
+            let mut list = list.to_vec();
+            if !shown {
+                list.iter_mut().for_each(|tensor| tensor.data_mut().fill(f32::NAN));
+            }
+            list
+        };
+        let bottoms = hidden(&self.bottoms, self.needs.bottom);
+        let tops = hidden(&self.tops, self.needs.top);
+        let bottoms = lent(&bottoms, self.in_place);
+        let tops: Vec<View> = tops.iter().map(Tensor::view).collect();
+        let mut dy: Vec<Option<View>> = top_diffs.iter().map(|t| Some(t.view())).collect();
+        if let (true, Some(Some(diff))) = (self.in_place, into.bottoms.first_mut()) {
+            diff.data_mut().copy_from_slice(top_diffs[0].data());
+            dy[0] = None;
+        }
         let weights: Vec<View> = self.weights.iter().map(Tensor::view).collect();
         let state: Vec<View> = self.state.iter().map(Tensor::view).collect();
-        let mut dx: Vec<Option<DiffMut>> = bottom_diffs
+        let mut dx: Vec<Option<DiffMut>> = into
+            .bottoms
             .iter_mut()
-            .map(|diff| {
+            .enumerate()
+            .map(|(i, diff)| {
+                let write = if i == 0 && self.in_place { Write::Set } else { write };
                 diff.as_mut().map(|tensor| {
                     let ViewMut { shape, layout, data } = view_mut(tensor);
-                    DiffMut { shape, layout, data, write: Write::Set }
+                    DiffMut { shape, layout, data, write }
                 })
             })
             .collect();
         let mut dw: Vec<Option<ViewMut>> =
-            weight_diffs.iter_mut().map(|t| Some(view_mut(t))).collect();
+            into.weights.iter_mut().map(|diff| diff.as_mut().map(view_mut)).collect();
         let (mut cache, versions) = (PackCache::default(), versions(weights.len()));
         self.layer.backward(&mut Backward {
             phase: self.phase,
@@ -210,13 +272,34 @@ impl SingleLayer {
             saved: &mut self.saved,
             scratch: &mut self.scratch,
             packs: Packs::new(&mut cache, &versions),
-        })?;
-        Ok(Gradients { bottoms: bottom_diffs, weights: weight_diffs })
+        })
     }
 
+    /// Whether the tops are the bottom's memory, so that no pass runs.
     fn is_alias(&self) -> bool {
         self.kind.is_alias(self.bottoms.len(), self.tops.len())
     }
+}
+
+/// The only layer of a prototxt.
+fn definition(prototxt: &str) -> Result<LayerDef, LayerError> {
+    let source = Source::new("layer.prototxt", prototxt);
+    let net = NetDef::from_text(&source).map_err(|e| LayerError::layer(format!("\n{e}")))?;
+    let found = net.layers.len();
+    let [def] = <[LayerDef; 1]>::try_from(net.layers)
+        .map_err(|_| LayerError::layer(format!("one layer was wanted, found {found}")))?;
+    Ok(def)
+}
+
+fn fits(shape: &Shape) -> Result<(), LayerError> {
+    let why = || LayerError::layer(format!("a blob of {shape} is too large for this machine"));
+    shape.checked_count().map(|_| ()).ok_or_else(why)
+}
+
+/// The bottoms as a pass gets them: in place the first is lent as top 0.
+fn lent(bottoms: &[Tensor], in_place: bool) -> Vec<Option<View<'_>>> {
+    let bottoms = bottoms.iter().enumerate();
+    bottoms.map(|(i, bottom)| (i > 0 || !in_place).then_some(bottom.view())).collect()
 }
 
 fn view_mut(tensor: &mut Tensor) -> ViewMut<'_> {
@@ -226,145 +309,4 @@ fn view_mut(tensor: &mut Tensor) -> ViewMut<'_> {
 
 fn versions(weights: usize) -> SmallVec<[(usize, u64); 4]> {
     (0..weights).map(|i| (i, 0)).collect()
-}
-
-/// How the values of a bottom are drawn.
-#[derive(Clone, Copy, Debug)]
-pub enum Values {
-    /// Standard normal.
-    Normal,
-    /// Uniform between two bounds.
-    Uniform(f32, f32),
-    /// Whole numbers below this: labels, indices.
-    Whole(usize),
-    /// All different, this far apart: for maxima.
-    Distinct(f32),
-    /// These, repeated.
-    Given(&'static [f32]),
-}
-
-impl Values {
-    fn draw(self, shape: &Shape, kinks: &[f32], distance: f32, rng: &mut Rng) -> Tensor {
-        let count = shape.count();
-        let mut tensor = Tensor::zeros(shape.clone());
-        let mut order: Vec<usize> = (0..count).collect();
-        for i in (1..count).rev() {
-            order.swap(i, rng.random_range(0..=i));
-        }
-        for (i, value) in tensor.data_mut().iter_mut().enumerate() {
-            *value = loop {
-                let drawn = match self {
-                    Values::Normal => rng.sample::<f32, _>(StandardNormal),
-                    Values::Uniform(low, high) => rng.random_range(low..high),
-                    Values::Whole(n) => break rng.random_range(0..n) as f32,
-                    Values::Distinct(gap) => break (order[i] as f32 - count as f32 / 2.0) * gap,
-                    Values::Given(list) => break list[i % list.len()],
-                };
-                if kinks.iter().all(|kink| (drawn - kink).abs() > distance) {
-                    break drawn;
-                }
-            };
-        }
-        tensor
-    }
-}
-
-/// A gradient to check: finite differences of the forward pass, with the objective (a fixed random
-/// combination of all top elements) summed in f64, against the backward pass.
-#[derive(Clone, Debug)]
-pub struct GradientCase {
-    /// What the case is about.
-    pub name: &'static str,
-    /// A prototxt with one layer.
-    pub layer: &'static str,
-    /// Shape and values of each bottom.
-    pub bottoms: &'static [(&'static [usize], Values)],
-    /// Phase.
-    pub phase: Phase,
-    /// Inputs keep away from these values, where the function has a kink.
-    pub kinks: &'static [f32],
-    /// Step of the difference.
-    pub step: f32,
-    /// Allowed difference, relative to max(1, |either|).
-    pub tolerance: f64,
-}
-
-impl GradientCase {
-    /// A case in TRAIN with step 1e-2 and tolerance 1e-2, no kinks.
-    pub const fn new(
-        name: &'static str,
-        layer: &'static str,
-        bottoms: &'static [(&'static [usize], Values)],
-    ) -> GradientCase {
-        let (step, tolerance) = (1e-2, 1e-2);
-        GradientCase { name, layer, bottoms, phase: Phase::Train, kinks: &[], step, tolerance }
-    }
-
-    /// Checks every element of every bottom and weight that takes a gradient; says all that differ.
-    pub fn run(&self, registry: &Registry) -> Result<(), String> {
-        let mut rng = RngKey::at_start(7).stream(self.name);
-        let bottoms = self
-            .bottoms
-            .iter()
-            .map(|(dims, values)| {
-                values.draw(&Shape::new(dims), self.kinks, 2.0 * self.step, &mut rng)
-            })
-            .collect();
-        let fail = |e: LayerError| format!("{}: {e}", self.name);
-        let mut single =
-            SingleLayer::build(registry, self.layer, self.phase, bottoms).map_err(fail)?;
-        let state = single.state.clone();
-        single.forward().map_err(fail)?;
-        let top_diffs: Vec<Tensor> = single
-            .tops
-            .iter()
-            .map(|top| Values::Normal.draw(top.shape(), &[], 0.0, &mut rng))
-            .collect();
-        let gradients = single.backward(&top_diffs).map_err(fail)?;
-        let mut wrong = Vec::new();
-        let objective = |single: &mut SingleLayer| -> Result<f64, String> {
-            single.state.clone_from(&state);
-            single.forward().map_err(fail)?;
-            let tops = single.tops.iter().zip(&top_diffs);
-            Ok(tops
-                .flat_map(|(top, diff)| top.data().iter().zip(diff.data()))
-                .map(|(&y, &w)| f64::from(y) * f64::from(w))
-                .sum())
-        };
-        let blobs = (0..gradients.bottoms.len()).map(|i| (true, i));
-        let blobs = blobs.chain((0..gradients.weights.len()).map(|i| (false, i)));
-        for (is_bottom, i) in blobs {
-            let analytic = match is_bottom {
-                true => gradients.bottoms[i].as_ref(),
-                false => Some(&gradients.weights[i]),
-            };
-            let Some(analytic) = analytic else { continue };
-            for e in 0..analytic.data().len() {
-                let cell = |single: &mut SingleLayer, delta: f32| {
-                    let list = if is_bottom { &mut single.bottoms } else { &mut single.weights };
-                    list[i].data_mut()[e] += delta;
-                };
-                let before = if is_bottom { &single.bottoms } else { &single.weights }[i].data()[e];
-                cell(&mut single, self.step);
-                let high = objective(&mut single)?;
-                cell(&mut single, -2.0 * self.step);
-                let low = objective(&mut single)?;
-                let list = if is_bottom { &mut single.bottoms } else { &mut single.weights };
-                list[i].data_mut()[e] = before;
-                let numeric = (high - low) / (2.0 * f64::from(self.step));
-                let exact = f64::from(analytic.data()[e]);
-                let scale = exact.abs().max(numeric.abs()).max(1.0);
-                // Written so that NaN counts as wrong.
-                if !((exact - numeric).abs() <= self.tolerance * scale) {
-                    let what = if is_bottom { "bottom" } else { "weight" };
-                    wrong.push(format!("{what} {i}[{e}]: backward {exact}, numeric {numeric}"));
-                }
-            }
-        }
-        if wrong.is_empty() {
-            return Ok(());
-        }
-        let shown = wrong.iter().take(5).cloned().collect::<Vec<_>>().join("\n    ");
-        Err(format!("{}: {} elements differ\n    {shown}", self.name, wrong.len()))
-    }
 }

@@ -48,6 +48,14 @@ impl LayerError {
         LayerError { at: At::Layer, why: why.into(), help: None }
     }
 
+    /// About the same field, which stands inside this message.
+    pub fn inside(mut self, message: &str) -> LayerError {
+        if let At::Field(path) = &mut self.at {
+            *path = format!("{message}.{path}");
+        }
+        self
+    }
+
     /// Adds what to do.
     pub fn help(mut self, help: impl Into<String>) -> LayerError {
         self.help = Some(help.into());

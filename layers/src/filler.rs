@@ -1,4 +1,19 @@
 //! How weights start: Caffe's fillers (include/caffe/filler.hpp), and two of the papers.
+//!
+//! | type | fills with | fields |
+//! |---|---|---|
+//! | `constant` | one value; also without a type | `value` (0) |
+//! | `uniform` | numbers between two bounds | `min` (0), `max` (1) |
+//! | `gaussian` | normal numbers, with `sparse` most of them 0 | `mean` (0), `std` (1), `sparse` |
+//! | `positive_unitball` | positive numbers, each row's sum 1 | |
+//! | `xavier` | uniform of variance 1 / n | `variance_norm`: n is FAN_IN, FAN_OUT or their AVERAGE |
+//! | `msra` | normal of variance 2 / n | `variance_norm` |
+//! | `bilinear` | upsampling by Deconvolution, 4 axes, the last two equal | |
+//! | `orthonormal` | rows at right angles (ours) | |
+//! | `lsuv` | rows at right angles; in its first training pass the net scales them until the layer's \
+//!   output has variance 1 (ours; Mishkin, Matas 2016) | |
+
+mod orthonormal;
 
 use cortado_proto::caffe::FillerParameter;
 use cortado_proto::caffe::filler_parameter::VarianceNorm;
@@ -12,6 +27,7 @@ pub const TYPES: &[&str] = &[
     "bilinear",
     "constant",
     "gaussian",
+    "lsuv",
     "msra",
     "orthonormal",
     "positive_unitball",
@@ -41,6 +57,10 @@ pub fn fill(
         "" => "constant",
         other => other,
     };
+    if !TYPES.contains(&kind) {
+        return Err(LayerError::field("type", format!("there is no filler `{kind}`"))
+            .help(format!("the fillers are {}", TYPES.join(", "))));
+    }
     if filler.sparse() != -1 && kind != "gaussian" {
         return Err(LayerError::field("sparse", format!("filler `{kind}` can't be sparse")));
     }
@@ -55,11 +75,7 @@ pub fn fill(
         }
         "msra" => normal(0.0, (2.0 / fan(filler, shape)).sqrt(), data, rng),
         "bilinear" => bilinear(shape, data)?,
-        "orthonormal" => orthonormal(shape, data, rng),
-        other => {
-            return Err(LayerError::field("type", format!("there is no filler `{other}`"))
-                .help(format!("the fillers are {}", TYPES.join(", "))));
-        }
+        _ => orthonormal::orthonormal(kind, shape, data, rng)?,
     }
     Ok(())
 }
@@ -83,7 +99,7 @@ fn gaussian(
     data: &mut [f32],
     rng: &mut Rng,
 ) -> Result<(), LayerError> {
-    if filler.std() < 0.0 {
+    if !(filler.std() >= 0.0) {
         let why = format!("a standard deviation is not negative, found {}", filler.std());
         return Err(LayerError::field("std", why));
     }
@@ -114,15 +130,17 @@ fn positive_unitball(shape: &Shape, data: &mut [f32], rng: &mut Rng) -> Result<(
     Ok(())
 }
 
-/// Number of inputs, of outputs, or their mean, per weight. Glorot and Bengio 2010; He et al. 2015.
+/// Number of inputs, of outputs, or their mean, per weight; at least 1. Glorot and Bengio 2010; He
+/// et al. 2015.
 fn fan(filler: &FillerParameter, shape: &Shape) -> f32 {
     let per = |axis: usize| shape.count() / shape.get(axis).copied().unwrap_or(1).max(1);
     let (fan_in, fan_out) = (per(0) as f32, per(1) as f32);
-    match filler.variance_norm() {
+    let fan = match filler.variance_norm() {
         VarianceNorm::FanIn => fan_in,
         VarianceNorm::FanOut => fan_out,
         VarianceNorm::Average => (fan_in + fan_out) / 2.0,
-    }
+    };
+    fan.max(1.0)
 }
 
 /// The kernel of bilinear upsampling, the same in every channel.
@@ -141,29 +159,4 @@ fn bilinear(shape: &Shape, data: &mut [f32]) -> Result<(), LayerError> {
         *v = weight(x) * weight(y);
     }
     Ok(())
-}
-
-/// Rows (or, where there are more rows than columns, columns) of length one that stand at right
-/// angles to each other. Saxe, McClelland, Ganguli 2013. Ours; the original lacks it.
-fn orthonormal(shape: &Shape, data: &mut [f32], rng: &mut Rng) {
-    let rows = shape.first().copied().unwrap_or(1).max(1);
-    let columns = (data.len() / rows).max(1);
-    normal(0.0, 1.0, data, rng);
-    let (vectors, length) = (rows.min(columns), rows.max(columns));
-    let at = |v: usize, i: usize| if rows <= columns { v * columns + i } else { i * columns + v };
-    // Modified Gram-Schmidt, in f64.
-    let mut basis: Vec<Vec<f64>> = Vec::with_capacity(vectors);
-    for v in 0..vectors {
-        let mut vector: Vec<f64> = (0..length).map(|i| f64::from(data[at(v, i)])).collect();
-        for other in &basis {
-            let along: f64 = vector.iter().zip(other).map(|(a, b)| a * b).sum();
-            vector.iter_mut().zip(other).for_each(|(a, b)| *a -= along * b);
-        }
-        let norm = vector.iter().map(|a| a * a).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
-        vector.iter_mut().for_each(|a| *a /= norm);
-        basis.push(vector);
-    }
-    for (v, vector) in basis.iter().enumerate() {
-        vector.iter().enumerate().for_each(|(i, &value)| data[at(v, i)] = value as f32);
-    }
 }

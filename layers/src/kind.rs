@@ -75,15 +75,18 @@ pub enum GradBottoms {
     None,
     /// Those of these indices (labels and indices take none).
     Only(&'static [usize]),
+    /// Every one but the last.
+    AllButLast,
 }
 
 impl GradBottoms {
-    /// Whether the bottom `index` can receive a gradient.
-    pub fn allows(&self, index: usize) -> bool {
+    /// Whether the bottom `index` of so many can receive a gradient.
+    pub fn allows(&self, index: usize, bottoms: usize) -> bool {
         match self {
             GradBottoms::All => true,
             GradBottoms::None => false,
             GradBottoms::Only(list) => list.contains(&index),
+            GradBottoms::AllButLast => index + 1 < bottoms,
         }
     }
 }

@@ -3,7 +3,7 @@
 use cortado_kernels::{Kernels, SrcDst, Write};
 use cortado_proto::caffe::FillerParameter;
 
-use crate::{LayerError, Layout, Packs, Rng, Shape, Tensor, View, ViewMut};
+use crate::{LayerError, Layout, Packs, Rng, Shape, Tensor, View, ViewMut, filler};
 
 /// Whether a net trains or is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,8 +63,18 @@ pub struct ParamRequest {
     pub shape: Shape,
     /// How it starts.
     pub filler: FillerParameter,
+    /// Where the filler stands in the layer's message.
+    pub field: &'static str,
     /// Whose it is.
     pub kind: ParamKind,
+}
+
+impl ParamRequest {
+    /// Fills the parameter as its filler says.
+    pub fn fill(&self, data: &mut [f32], rng: &mut Rng) -> Result<(), LayerError> {
+        let inside = |e: LayerError| e.inside(self.field);
+        filler::fill(&self.filler, &self.shape, data, rng).map_err(inside)
+    }
 }
 
 /// What a layer sees while it is set up.
@@ -86,13 +96,25 @@ pub struct SetUp<'a> {
 impl SetUp<'_> {
     /// Asks for a learned parameter.
     pub fn weight(&mut self, shape: impl Into<Shape>, filler: FillerParameter) {
-        self.params.push(ParamRequest { shape: shape.into(), filler, kind: ParamKind::Weight });
+        self.weight_of("filler", shape, filler);
+    }
+
+    /// Asks for a learned parameter whose filler stands in this field.
+    pub fn weight_of(
+        &mut self,
+        field: &'static str,
+        shape: impl Into<Shape>,
+        filler: FillerParameter,
+    ) {
+        let kind = ParamKind::Weight;
+        self.params.push(ParamRequest { shape: shape.into(), filler, field, kind });
     }
 
     /// Asks for a parameter that the layer itself keeps, starting at zero.
     pub fn state(&mut self, shape: impl Into<Shape>) {
         let filler = FillerParameter::default();
-        self.params.push(ParamRequest { shape: shape.into(), filler, kind: ParamKind::State });
+        let kind = ParamKind::State;
+        self.params.push(ParamRequest { shape: shape.into(), filler, field: "filler", kind });
     }
 }
 

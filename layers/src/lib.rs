@@ -12,6 +12,8 @@ pub mod filler;
 mod kind;
 mod layer;
 mod packs;
+pub mod page;
+pub mod paths;
 mod prim;
 mod registry;
 pub mod rng;

@@ -41,10 +41,11 @@ impl Shape {
         Ok(shape)
     }
 
-    /// Number of elements, `None` when it (in bytes) does not fit the address space.
+    /// Number of elements, `None` when it (in bytes) does not fit the address space. Nor may the
+    /// other axes' where one is empty, so that counts over some of the axes fit as well.
     pub fn checked_count(&self) -> Option<usize> {
-        let count = self.0.iter().try_fold(1usize, |n, &d| n.checked_mul(d))?;
-        (count <= isize::MAX as usize / size_of::<f32>()).then_some(count)
+        let full = self.0.iter().filter(|&&d| d > 0).try_fold(1usize, |n, &d| n.checked_mul(d))?;
+        (full <= isize::MAX as usize / size_of::<f32>()).then(|| self.count())
     }
 
     /// Number of elements.
@@ -74,10 +75,12 @@ impl Shape {
         if (0..len).contains(&found) {
             return Ok(found as usize);
         }
-        Err(LayerError::field(
-            field,
-            format!("axis {axis} does not exist: the bottom has {len} axes, {self}"),
-        ))
+        let has = match len {
+            0 => "is a scalar".to_owned(),
+            1 => format!("has 1 axis, {self}"),
+            _ => format!("has {len} axes, {self}"),
+        };
+        Err(LayerError::field(field, format!("axis {axis} does not exist: the bottom {has}")))
     }
 
     /// This shape with the axes from `axis` on replaced.

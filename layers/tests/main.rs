@@ -2,7 +2,10 @@
 //!
 //! Failures are listed together, by type and case.
 
+mod behaviour;
 mod cases;
+mod checker;
+mod robust;
 
 use std::collections::BTreeMap;
 

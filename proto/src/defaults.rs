@@ -34,7 +34,7 @@ pub fn conv_axes(p: &ConvolutionParameter, spatial: usize) -> Result<ConvAxes, E
             let stem = name.trim_end_matches("_size");
             if spatial != 2 {
                 let (axis, _) = if h.is_some() { two[0] } else { two[1] };
-                let why = format!("goes with 2 spatial axes, here are {spatial}; use `{name}`");
+                let why = format!("goes with 2 spatial axes, found {spatial}; use `{name}`");
                 return Err(Error::value(format!("convolution_param.{stem}_{axis}"), why));
             }
             if !list.is_empty() {
@@ -65,7 +65,9 @@ pub fn conv_axes(p: &ConvolutionParameter, spatial: usize) -> Result<ConvAxes, E
             ([], None) => Err(Error::value(field, "must be given")),
             (list, _) => {
                 let n = list.len();
-                Err(Error::value(field, format!("stands {n} times for {spatial} spatial axes")))
+                let why =
+                    format!("is given once or once per spatial axis, found {n} for {spatial} axes");
+                Err(Error::value(field, why))
             }
         }
     };
@@ -98,6 +100,11 @@ pub struct PoolAxes {
 /// Names the field (`pooling_param.kernel_size`) that is missing, doubled or out of range.
 pub fn pool_axes(p: &PoolingParameter) -> Result<PoolAxes, Error> {
     let fail = |field: &str, why: &str| Err(Error::value(format!("pooling_param.{field}"), why));
+    // One of a pair is given, the other not.
+    let alone = |stem: &str, h: Option<u32>| {
+        let (lacks, given) = if h.is_none() { ("h", "w") } else { ("w", "h") };
+        fail(&format!("{stem}_{lacks}"), &format!("must be given, as `{stem}_{given}` is"))
+    };
     let stride = match (p.stride_h, p.stride_w) {
         (None, None) => [p.stride(); 2],
         (Some(_), Some(_)) if p.stride.is_some() => {
@@ -105,7 +112,7 @@ pub fn pool_axes(p: &PoolingParameter) -> Result<PoolAxes, Error> {
         }
         (Some(h), Some(w)) => [h, w],
         (h, _) => {
-            return fail(if h.is_none() { "stride_h" } else { "stride_w" }, "must be given too");
+            return alone("stride", h);
         }
     };
     let pad = match (p.pad_h, p.pad_w) {
@@ -114,7 +121,7 @@ pub fn pool_axes(p: &PoolingParameter) -> Result<PoolAxes, Error> {
             return fail("pad", "and `pad_h`/`pad_w` exclude each other");
         }
         (Some(h), Some(w)) => [h, w],
-        (h, _) => return fail(if h.is_none() { "pad_h" } else { "pad_w" }, "must be given too"),
+        (h, _) => return alone("pad", h),
     };
     if stride.contains(&0) {
         return fail("stride", "must not be 0");
@@ -125,10 +132,13 @@ pub fn pool_axes(p: &PoolingParameter) -> Result<PoolAxes, Error> {
             return fail("kernel_size", "makes no sense with `global_pooling`");
         }
         if pad != [0, 0] {
-            return fail("pad", "must be 0 with `global_pooling`");
+            let why = format!("must be 0 with `global_pooling`, found {}", pad[0].max(pad[1]));
+            return fail("pad", &why);
         }
         if stride != [1, 1] {
-            return fail("stride", "must be 1 with `global_pooling`");
+            let why =
+                format!("must be 1 with `global_pooling`, found {}", stride[0].max(stride[1]));
+            return fail("stride", &why);
         }
         return Ok(PoolAxes { kernel: None, stride: size(stride), pad: size(pad) });
     }
@@ -140,14 +150,15 @@ pub fn pool_axes(p: &PoolingParameter) -> Result<PoolAxes, Error> {
         }
         (None, None, None) => return fail("kernel_size", "must be given"),
         (None, h, _) => {
-            return fail(if h.is_none() { "kernel_h" } else { "kernel_w" }, "must be given too");
+            return alone("kernel", h);
         }
     };
     if kernel.contains(&0) {
         return fail("kernel_size", "must not be 0");
     }
-    if pad[0] >= kernel[0] || pad[1] >= kernel[1] {
-        return fail("pad", "must be smaller than the kernel");
+    if let Some((pad, kernel)) = pad.iter().zip(kernel).find(|&(&pad, kernel)| pad >= kernel) {
+        let why = format!("must be smaller than the kernel, found pad {pad} and kernel {kernel}");
+        return fail("pad", &why);
     }
     Ok(PoolAxes { kernel: Some(size(kernel)), stride: size(stride), pad: size(pad) })
 }

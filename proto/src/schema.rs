@@ -11,6 +11,9 @@ use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorSet};
 /// The descriptor set of `caffe.proto`, encoded.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/caffe.descriptors"));
 
+/// A line `Message.field dialects` for each field of forks.
+const DIALECTS: &str = include_str!(concat!(env!("OUT_DIR"), "/caffe.dialects"));
+
 /// What a field holds. Indices point into the schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -81,6 +84,8 @@ pub struct Field {
     pub kind: Kind,
     /// The default as the schema spells it.
     pub default: Option<String>,
+    /// The forks whose field it is; empty for the original's.
+    pub dialects: &'static str,
 }
 
 /// One message type.
@@ -162,8 +167,16 @@ fn build(set: &FileDescriptorSet) -> Schema {
         messages.iter().enumerate().map(|(i, (name, _))| (name.clone(), i)).collect();
     let enum_index: HashMap<String, usize> =
         enums.iter().enumerate().map(|(i, (name, _))| (name.clone(), i)).collect();
-    let messages: Vec<Message> =
+    let dialects: HashMap<&str, &'static str> =
+        DIALECTS.lines().filter_map(|line| line.split_once(' ')).collect();
+    let mut messages: Vec<Message> =
         messages.iter().map(|(name, m)| message(name, m, &message_index, &enum_index)).collect();
+    for message in &mut messages {
+        for field in &mut message.fields {
+            let path = format!("{}.{}", message.name, field.name);
+            field.dialects = dialects.get(path.as_str()).copied().unwrap_or_default();
+        }
+    }
     let enums = enums
         .iter()
         .map(|(_, e)| Enum {
@@ -226,6 +239,7 @@ fn message(
                 count,
                 kind,
                 default: f.default_value.clone(),
+                dialects: "",
             }
         })
         .collect();

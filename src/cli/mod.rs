@@ -1,6 +1,7 @@
 //! The command line: one file per command. Caffe's spellings work too (`-solver=x`, `-gpu 0`).
 
 mod classify;
+mod layers;
 mod log;
 mod model;
 mod plan;
@@ -72,6 +73,7 @@ enum Command {
     Time(time::TimeArgs),
     Summary(summary::SummaryArgs),
     Classify(classify::ClassifyArgs),
+    Layers(layers::LayersArgs),
 }
 
 /// Arguments of every command that runs a net.
@@ -125,6 +127,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Time(args) => time::run(args),
         Command::Summary(args) => summary::run(args),
         Command::Classify(args) => classify::run(args),
+        Command::Layers(args) => layers::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use cortado::net::{Net, StepInfo};
-use cortado_layers::Phase;
 use serde_json::json;
 
 use super::log::{self, Progress};
@@ -113,30 +112,4 @@ impl Planned {
 
 fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e3
-}
-
-/// Without weights BatchNorm has no statistics, which only an untrained net sees: it is timed with
-/// mean 0 and variance 1, as a trained one would run.
-pub fn give_statistics(net: &mut Net) {
-    if net.state().phase != Phase::Test {
-        return;
-    }
-    let of = |net: &Net, i: usize| -> Vec<usize> {
-        let layer = net.layer(i);
-        let wanted = layer.def().r#type() == "BatchNorm";
-        layer.params().filter(|_| wanted).map(|(id, _)| id).collect()
-    };
-    let (mut given, layers) = (0, net.layers().len());
-    for i in 0..layers {
-        let [_, var, factor] = of(net, i)[..] else { continue };
-        if net.store.data(factor) == [0.0] {
-            net.store.data_mut(factor).fill(1.0);
-            net.store.data_mut(var).fill(1.0);
-            given += 1;
-        }
-    }
-    if given > 0 {
-        let what = "BatchNorm layers without statistics are timed with mean 0 and variance 1";
-        log::line(&format!("{given} {what}"));
-    }
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::log::{self, Progress};
 use super::model::{ModelArgs, PlanArgs};
-use super::plan::{Planned, give_statistics};
+use super::plan::Planned;
 use super::{Failure, RunArgs, say};
 
 /// Time the forward and backward pass of every layer
@@ -58,7 +58,6 @@ impl From<PhaseArg> for Phase {
 pub fn run(args: TimeArgs) -> Result<(), Failure> {
     let phase = if args.plan { Phase::Test } else { args.phase.into() };
     let mut net = args.model.load(phase, &args.run, args.how, !args.plan)?;
-    give_statistics(&mut net);
     if args.plan {
         return planned(&args, net);
     }

@@ -13,11 +13,10 @@ pub mod image;
 pub mod layers;
 pub mod mean;
 mod order;
-mod paths;
 pub mod prefetch;
 pub mod transform;
 
-use cortado_layers::{LayerKind, Registry};
+use cortado_layers::{LayerKind, Registry, paths};
 
 pub use db::{Item, Pixels, Record, Source};
 pub use image::{Color, Picture};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cortado_layers::{
     Layer, LayerDef, LayerKind, PackCache, ParamKind, ParamRequest, Phase, Registry, Reshape,
-    RngKey, SetUp, Shape, filler,
+    RngKey, SetUp, Shape,
 };
 use cortado_proto::caffe::ParamSpec;
 use cortado_proto::caffe::param_spec::DimCheckMode;
@@ -436,8 +436,8 @@ impl Builder<'_> {
             None => {
                 let key = RngKey::at_start(self.options.seed);
                 let mut rng = key.stream(&format!("{}/{i}", def.name()));
-                filler::fill(&request.filler, &request.shape, &mut values, &mut rng)
-                    .map_err(|e| NetError::from_layer(def, e))?;
+                let filled = request.fill(&mut values, &mut rng);
+                filled.map_err(|e| NetError::from_layer(def, e))?;
             }
         }
         let key = (def.name().to_owned(), i);
@@ -450,6 +450,7 @@ impl Builder<'_> {
                 lr_mult: if learned { spec.lr_mult() } else { 0.0 },
                 decay_mult: if learned { spec.decay_mult() } else { 0.0 },
                 given: (spec.lr_mult.is_some(), spec.decay_mult.is_some()),
+                unscaled: preloaded.is_none() && request.filler.r#type() == "lsuv",
                 version: 0,
             },
             values,

@@ -60,11 +60,11 @@ impl Net {
             if force {
                 node.backward = true;
                 for (j, wanted) in wanted.iter_mut().enumerate() {
-                    *wanted |= node.kind.grads.allows(j);
+                    *wanted |= node.kind.grads.allows(j, node.bottoms.len());
                 }
             }
             for (j, wanted) in wanted.iter_mut().enumerate() {
-                if !*wanted || node.kind.grads.allows(j) {
+                if !*wanted || node.kind.grads.allows(j, node.bottoms.len()) {
                     continue;
                 }
                 *wanted = false;
@@ -108,7 +108,10 @@ impl Net {
                     self.mark_in_place(i, j, false);
                     continue;
                 }
-                let asked = node.in_place.get(j) == Some(&true) && node.kind.in_place;
+                // What is run again until its weights have their scale keeps its bottom.
+                let asked = node.in_place.get(j) == Some(&true)
+                    && node.kind.in_place
+                    && !self.is_unscaled(i);
                 let storage = asked.then(|| self.blobs[node.bottoms[j]].storage);
                 if let Some(storage) = storage.filter(|&s| self.may_overwrite(i, j, &holds[s])) {
                     self.blobs[top].storage = storage;

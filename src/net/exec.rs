@@ -141,6 +141,9 @@ impl Net {
                 moved |= self.measure(i)?;
             }
             self.forward_node(i)?;
+            if self.state.phase == Phase::Train && self.is_unscaled(i) {
+                self.scale_to_unit_variance(i)?;
+            }
             loss += self.loss_of(i);
         }
         Ok(loss)
@@ -180,7 +183,7 @@ impl Net {
         Ok(moved)
     }
 
-    fn forward_node(&mut self, i: usize) -> Result<(), NetError> {
+    pub(super) fn forward_node(&mut self, i: usize) -> Result<(), NetError> {
         let Net { nodes, blobs, storages, store, cache, scratch, .. } = self;
         let node = &mut nodes[i];
         if node.alias || node.kind.fed {
@@ -238,8 +241,10 @@ impl Net {
         for storage in self.storages.iter_mut().filter(|s| s.starts_zero && s.has_diff) {
             storage.diff.fill(0.0);
         }
-        for blob in self.blobs.iter().filter(|blob| blob.loss_weight != 0.0) {
-            self.storages[blob.storage].diff.iter_mut().for_each(|d| *d += blob.loss_weight);
+        for (id, blob) in self.blobs.iter().enumerate() {
+            if blob.loss_weight != 0.0 && !self.seeds.contains_key(&id) {
+                self.storages[blob.storage].diff.iter_mut().for_each(|d| *d += blob.loss_weight);
+            }
         }
         for (&id, seed) in &self.seeds {
             let diff = &mut self.storages[self.blobs[id].storage].diff;

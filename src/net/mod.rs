@@ -11,6 +11,7 @@ mod debug;
 mod error;
 mod exec;
 mod filter;
+mod lsuv;
 mod params;
 mod plan;
 mod splits;
@@ -362,7 +363,8 @@ impl Net {
         Ok(())
     }
 
-    /// Gives the diff of an output, from which the next backward passes start.
+    /// Gives the diff of an output, from which the next backward passes start, in place of its loss
+    /// weight if it has one.
     pub fn set_diff(&mut self, name: &str, diff: &[f32]) -> Result<(), NetError> {
         let Some(&id) = self.by_name.get(name).and_then(|ids| ids.last()) else {
             return Err(self.no_blob(name));

@@ -25,6 +25,9 @@ pub struct Param {
     pub decay_mult: f32,
     /// Whether the file gave lr_mult and decay_mult (sharers must agree).
     pub(crate) given: (bool, bool),
+    /// Whether the first training pass is to scale it (filler `lsuv`); not when it has been given
+    /// other values before.
+    pub(crate) unscaled: bool,
     /// Goes up with every change, so that packed copies know they are old.
     pub version: u64,
 }
@@ -84,6 +87,7 @@ impl ParamStore {
     pub fn data_mut(&mut self, id: ParamId) -> &mut [f32] {
         let param = &mut self.params[id];
         param.version += 1;
+        param.unscaled = false;
         match param.kind {
             ParamKind::Weight => &mut self.weights[param.range.clone()],
             ParamKind::State => &mut self.state[param.range.clone()],

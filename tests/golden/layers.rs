@@ -6,7 +6,7 @@ use cortado::net::{Net, NetErrorKind, NetOptions};
 use cortado_layers::{ParamKind, Phase, Shape};
 use cortado_proto::NetDef;
 
-use super::compare::{LINEAR, Tolerance, same_shape, tolerance};
+use super::compare::{Tolerance, same_shape, tolerance};
 use super::file::{Arrays, param_name};
 use super::{Case, Outcome, folders, name_of};
 
@@ -41,19 +41,16 @@ fn try_run(folder: &Path) -> Result<Outcome, String> {
 
 /// The planned net: its outputs, then all blobs of the record, which are kept for that.
 fn planned(folder: &Path, arrays: &Arrays) -> Result<(), String> {
-    let own = tolerance(arrays.string("kind"), arrays.string("case"));
     let options = NetOptions { gradients: false, ..NetOptions::new(Phase::Test) };
     let total: f32 = arrays.string("total_loss").parse().unwrap_or(0.0);
     for keep in [false, true] {
         let def = NetDef::read(folder.join("net.prototxt")).map_err(|e| e.to_string())?;
+        let tolerance = tolerance(arrays.string("kind"), arrays.string("case"), &def);
         let mut net = Net::build(def, &options).map_err(|e| e.to_string())?;
         let recorded: Vec<&str> = arrays.under("output").map(|(name, ..)| name).collect();
         if keep {
             net.keep(&recorded).map_err(|e| e.to_string())?;
         }
-        // Sums of products come in another order than the original's, whatever the case is about.
-        let products = net.layers().any(|layer| layer.macs() > 0);
-        let tolerance = if products { LINEAR } else { own };
         let loss = fed(&mut net, arrays)?;
         LOSS.check(&[loss as f32], &[total]).map_err(|why| format!("loss: {why}"))?;
         for (name, shape, wanted) in arrays.under("output") {
@@ -81,8 +78,8 @@ fn fed(net: &mut Net, arrays: &Arrays) -> Result<f64, String> {
 }
 
 fn one_by_one(folder: &Path, arrays: &Arrays, options: &NetOptions) -> Result<Outcome, String> {
-    let tolerance = tolerance(arrays.string("kind"), arrays.string("case"));
     let def = NetDef::read(folder.join("net.prototxt")).map_err(|e| e.to_string())?;
+    let tolerance = tolerance(arrays.string("kind"), arrays.string("case"), &def);
     let mut net = match Net::build(def, options) {
         Ok(net) => net,
         Err(errors) => {
@@ -109,9 +106,7 @@ fn one_by_one(folder: &Path, arrays: &Arrays, options: &NetOptions) -> Result<Ou
     }
     if arrays.string("backward") == "1" {
         for (name, _, diff) in arrays.under("top_diff") {
-            if net.loss_weight(name) == 0.0 {
-                net.set_diff(name, diff).map_err(|e| e.to_string())?;
-            }
+            net.set_diff(name, diff).map_err(|e| e.to_string())?;
         }
         net.store.clear_diffs();
         net.backward().map_err(|e| e.to_string())?;

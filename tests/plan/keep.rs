@@ -81,18 +81,6 @@ fn a_net_whose_gradients_are_wanted_is_not_planned() {
 }
 
 #[test]
-fn an_untrained_batch_norm_runs_as_it_is() {
-    let mut planned = net(NET, &options(true));
-    let factor = planned.store.of_layer("bn", 2).unwrap();
-    planned.store.data_mut(factor).fill(0.0);
-    let works: Vec<String> =
-        planned.plan_steps().unwrap().into_iter().map(|step| step.work).collect();
-    assert!(works.contains(&"BatchNorm".to_owned()), "{works:?}");
-    planned.store.data_mut(factor).fill(1.0);
-    assert!(planned.plan_steps().unwrap().iter().all(|step| step.work != "BatchNorm"));
-}
-
-#[test]
 fn losses_and_labels_are_read_by_layers_as_they_are() {
     let steps = agree(
         r#"

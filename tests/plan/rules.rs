@@ -2,7 +2,7 @@
 
 use cortado::net::StepInfo;
 
-use super::agree;
+use super::{agree, net, options, same};
 
 const DATA: &str = r#"
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 9 dim: 8 } } }
@@ -217,12 +217,27 @@ fn unusual_layers_run_as_they_are() {
 }
 
 #[test]
-fn statistics_that_are_not_there_or_of_the_batch_are_not_folded() {
+fn statistics_of_the_batch_are_not_folded() {
     let batch = "batch_norm_param { use_global_stats: false }";
     let text = DATA.to_owned()
         + &conv("c", "data", 20, "kernel_size: 3")
         + &layer("BatchNorm", "c", "c", batch);
-    assert!(rules(&agree(&text)).is_empty());
+    assert_eq!(works(&agree(&text)), ["conv", "reorder", "BatchNorm"]);
+}
+
+#[test]
+fn statistics_that_were_never_gathered_are_taken_as_the_layer_takes_them() {
+    let text = DATA.to_owned()
+        + &conv("c", "data", 20, "kernel_size: 3")
+        + &layer("BatchNorm", "c", "c", "");
+    let [found, wanted] = [true, false].map(|plan| {
+        let mut net = net(&text, &options(plan));
+        let factor = net.store.of_layer("c_BatchNorm", 2).unwrap();
+        net.store.data_mut(factor).fill(0.0);
+        net.forward().unwrap();
+        net.blob("c").unwrap().data.to_vec()
+    });
+    same(&found, &wanted, "c");
 }
 
 #[test]

@@ -53,14 +53,15 @@ impl Layer for ConcatLayer {
     fn reshape(&mut self, cx: &mut Reshape<'_>) -> Result<(), LayerError> {
         let first = &cx.bottoms[0];
         let axis = first.axis(self.axis, "concat_param.axis")?;
-        let mut length = 0;
+        let mut length = 0_usize;
         for (i, bottom) in cx.bottoms.iter().enumerate() {
             if bottom.len() != first.len() || bottom.with_axis(axis, 0) != first.with_axis(axis, 0)
             {
-                let why = format!("bottoms differ only in axis {axis}: {first} and {bottom}");
+                let why =
+                    format!("bottoms may differ only in axis {axis}, found {first} and {bottom}");
                 return Err(LayerError::bottom(i, why));
             }
-            length += bottom[axis];
+            length = bottom[axis].saturating_add(length);
         }
         self.outer = first.count_to(axis);
         self.widths = cx.bottoms.iter().map(|bottom| bottom.count_from(axis)).collect();
@@ -76,8 +77,8 @@ impl Layer for ConcatLayer {
             copy_rows(
                 self.outer,
                 width,
-                (from, width),
-                (&mut cx.tops[0].data[at..], step),
+                (from, 0, width),
+                (&mut *cx.tops[0].data, at, step),
                 Write::Set,
             );
             at += width;
@@ -93,8 +94,8 @@ impl Layer for ConcatLayer {
                 copy_rows(
                     self.outer,
                     width,
-                    (&dy.data[at..], step),
-                    (diff.data, width),
+                    (dy.data, at, step),
+                    (&mut *diff.data, 0, width),
                     diff.write,
                 );
             }

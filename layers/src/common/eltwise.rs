@@ -55,12 +55,14 @@ fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     let (coeffs, bottoms) = (param.coeff.len(), def.bottom.len());
     if coeffs != 0 && coeffs != bottoms {
         let why = format!(
-            "`coeff` is given once per bottom or not at all: {bottoms} bottoms, {coeffs} entries"
+            "`coeff` is given once per bottom or not at all: {bottoms} bottoms, {coeffs} {}",
+            if coeffs == 1 { "entry" } else { "entries" }
         );
         return Err(LayerError::field("eltwise_param.coeff", why));
     }
     if coeffs != 0 && param.operation() == EltwiseOp::Prod {
-        return Err(LayerError::field("eltwise_param.coeff", "PROD takes no `coeff`"));
+        let why = "`coeff` goes with SUM, found PROD";
+        return Err(LayerError::field("eltwise_param.coeff", why));
     }
     Ok(Box::new(EltwiseLayer { param }))
 }
@@ -79,7 +81,8 @@ impl Layer for EltwiseLayer {
     fn reshape(&mut self, cx: &mut Reshape<'_>) -> Result<(), LayerError> {
         let first = cx.bottoms[0].clone();
         if let Some(i) = cx.bottoms.iter().position(|bottom| *bottom != first) {
-            let why = format!("all bottoms have one shape: {first} and {}", cx.bottoms[i]);
+            let why =
+                format!("all bottoms must have one shape, found {first} and {}", cx.bottoms[i]);
             return Err(LayerError::bottom(i, why));
         }
         if self.param.operation() == EltwiseOp::Max {

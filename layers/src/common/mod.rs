@@ -1,18 +1,29 @@
 //! Layers that move, choose and combine.
 
+pub mod argmax;
+pub mod batch_reindex;
 pub mod concat;
+pub mod crop;
 pub mod eltwise;
+pub mod filter;
 pub mod flatten;
 pub mod input;
 pub mod parameter;
+pub mod reduction;
 pub mod reshape;
 pub mod silence;
-mod slabs;
+pub(crate) mod slabs;
 pub mod slice;
 pub mod softmax;
 pub mod split;
+pub mod tile;
 
 use crate::{Backward, Layer, LayerError, Reshape, Shape};
+
+/// A number of a blob as an index below `below`; `None` when it is none. A fraction is cut off.
+pub(crate) fn index(value: f32, below: usize) -> Option<usize> {
+    (value >= 0.0 && (value as usize) < below).then_some(value as usize)
+}
 
 /// A layer whose tops are its bottom's memory: all it does is to shape them.
 pub struct AliasLayer<F>(pub F);

@@ -46,7 +46,7 @@ fn reshaped(param: &ReshapeParameter, bottom: &Shape) -> Result<Shape, LayerErro
     let (len, axis, count) = (bottom.len() as i64, i64::from(param.axis()), param.num_axes());
     let start = if axis >= 0 { axis } else { len + axis + 1 };
     if !(0..=len).contains(&start) {
-        let why = format!("`axis` {axis} does not exist: the bottom has {len} axes, {bottom}");
+        let why = format!("axis {axis} does not exist: the bottom has {len} axes, {bottom}");
         return Err(LayerError::field("reshape_param.axis", why));
     }
     let end = if count == -1 { len } else { start + i64::from(count) };
@@ -83,13 +83,19 @@ fn reshaped(param: &ReshapeParameter, bottom: &Shape) -> Result<Shape, LayerErro
     };
     if let Some(at) = inferred {
         if known == 0 || !bottom.count().is_multiple_of(known) {
-            let why =
-                format!("the {} elements of {bottom} can't fill {}", bottom.count(), shape(&dims));
+            let why = format!(
+                "the {} elements of the bottom, {bottom}, do not divide by {known}",
+                bottom.count()
+            );
             return Err(LayerError::field("reshape_param.shape", why));
         }
         dims[at] = bottom.count() / known;
     } else if known != bottom.count() {
-        let why = format!("{bottom} has {} elements, {} has {known}", bottom.count(), shape(&dims));
+        let why = format!(
+            "the bottom, {bottom}, has {} elements, {} has {known}",
+            bottom.count(),
+            shape(&dims)
+        );
         return Err(LayerError::field("reshape_param.shape", why));
     }
     Ok(shape(&dims))

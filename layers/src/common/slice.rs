@@ -6,7 +6,7 @@ use cortado_proto::defaults::slice_axis;
 use super::slabs::copy_rows;
 use crate::{
     Alias, Arity, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs,
-    Reshape,
+    Reshape, Shape,
 };
 
 /// The layer type.
@@ -48,18 +48,22 @@ struct SliceLayer {
 }
 
 impl SliceLayer {
-    /// Lengths of the parts of an axis of this length.
-    fn lengths(&self, length: usize, tops: usize) -> Result<Vec<usize>, LayerError> {
+    /// Lengths of the parts of the axis.
+    fn lengths(&self, bottom: &Shape, axis: usize, tops: usize) -> Result<Vec<usize>, LayerError> {
         let fail = |why: String| Err(LayerError::field("slice_param.slice_point", why));
+        let length = bottom[axis];
         if self.points.is_empty() {
             if !length.is_multiple_of(tops) {
-                return fail(format!("an axis of length {length} has no {tops} equal parts"));
+                return fail(format!(
+                    "axis {axis} of the bottom, {bottom}, does not divide into {tops} equal parts"
+                ));
             }
             return Ok(vec![length / tops; tops]);
         }
         if self.points.len() != tops - 1 {
             let points = self.points.len();
-            return fail(format!("{tops} tops want {} slice points, found {points}", tops - 1));
+            let noun = if tops == 2 { "point" } else { "points" };
+            return fail(format!("{tops} tops want {} slice {noun}, found {points}", tops - 1));
         }
         let mut ends = self.points.clone();
         ends.push(length);
@@ -68,7 +72,8 @@ impl SliceLayer {
         for &end in &ends {
             if end <= start {
                 return fail(format!(
-                    "slice points grow and stay below the axis' length, {length}; found {:?}",
+                    "slice points must grow and lie between 0 and {length}, the length of axis {axis} of \
+                     the bottom, {bottom}; found {:?}",
                     self.points
                 ));
             }
@@ -83,7 +88,7 @@ impl Layer for SliceLayer {
     fn reshape(&mut self, cx: &mut Reshape<'_>) -> Result<(), LayerError> {
         let bottom = &cx.bottoms[0];
         let axis = bottom.axis(self.axis, "slice_param.axis")?;
-        let lengths = self.lengths(bottom[axis], cx.tops.len())?;
+        let lengths = self.lengths(bottom, axis, cx.tops.len())?;
         self.outer = bottom.count_to(axis);
         let inner = bottom.count_from(axis + 1);
         self.widths = lengths.iter().map(|length| length * inner).collect();
@@ -97,13 +102,7 @@ impl Layer for SliceLayer {
         let (step, mut at) = (self.widths.iter().sum(), 0);
         let x = cx.bottom(0).data;
         for (top, &width) in cx.tops.iter_mut().zip(&self.widths) {
-            copy_rows(
-                self.outer,
-                width,
-                (&x[at.min(x.len())..], step),
-                (top.data, width),
-                Write::Set,
-            );
+            copy_rows(self.outer, width, (x, at, step), (&mut *top.data, 0, width), Write::Set);
             at += width;
         }
         Ok(())
@@ -114,12 +113,11 @@ impl Layer for SliceLayer {
         let Some(diff) = &mut cx.bottom_diffs[0] else { return Ok(()) };
         for (dy, &width) in cx.top_diffs.iter().zip(&self.widths) {
             if let Some(dy) = dy {
-                let to = at.min(diff.data.len());
                 copy_rows(
                     self.outer,
                     width,
-                    (dy.data, width),
-                    (&mut diff.data[to..], step),
+                    (dy.data, 0, width),
+                    (&mut *diff.data, at, step),
                     diff.write,
                 );
             }

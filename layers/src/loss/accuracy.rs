@@ -58,7 +58,10 @@ impl Layer for AccuracyLayer {
         self.dims = scores.around(axis);
         let top_k = self.param.top_k() as usize;
         if top_k > self.dims.1 {
-            let why = format!("`top_k` {top_k} exceeds the {} classes of {scores}", self.dims.1);
+            let why = format!(
+                "`top_k` {top_k} exceeds the {} classes of the scores, {scores}",
+                self.dims.1
+            );
             return Err(LayerError::field("accuracy_param.top_k", why));
         }
         cx.top(0, Shape::scalar());

@@ -37,7 +37,8 @@ impl Layer for EuclideanLossLayer {
     fn reshape(&mut self, cx: &mut Reshape<'_>) -> Result<(), LayerError> {
         let (a, b) = (&cx.bottoms[0], &cx.bottoms[1]);
         if a.count() != b.count() || a.first() != b.first() {
-            let why = format!("both bottoms have as many items and elements: {a} and {b}");
+            let why =
+                format!("both bottoms must have as many items and elements, found {a} and {b}");
             return Err(LayerError::bottom(1, why));
         }
         self.items = a.first().copied().unwrap_or(1).max(1);

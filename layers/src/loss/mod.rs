@@ -1,7 +1,12 @@
 //! Losses and measures.
 
 pub mod accuracy;
+pub mod contrastive_loss;
 pub mod euclidean_loss;
+pub mod hinge_loss;
+pub mod infogain_loss;
 mod labels;
+pub mod multinomial_logistic_loss;
 mod normalize;
+pub mod sigmoid_cross_entropy_loss;
 pub mod softmax_loss;

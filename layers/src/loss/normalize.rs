@@ -4,6 +4,18 @@ use cortado_proto::caffe::LossParameter;
 use cortado_proto::caffe::loss_parameter::NormalizationMode;
 use cortado_proto::defaults::loss_normalization;
 
+use crate::LayerError;
+
+/// Whether a loss can be divided by what the file fixes.
+pub(super) fn check(param: &LossParameter) -> Result<(), LayerError> {
+    let fixed = param.pre_fixed_normalizer();
+    if fixed > 0.0 {
+        return Ok(());
+    }
+    let why = format!("`pre_fixed_normalizer` must be above 0, found {fixed}");
+    Err(LayerError::field("loss_param.pre_fixed_normalizer", why))
+}
+
 /// The divisor of a loss over `outer` items of `inner` positions, `valid` of them not ignored; never
 /// below 1 (but for R-FCN's PRE_FIXED, which says it itself). `absent` is the type's own mode.
 pub(super) fn divisor(

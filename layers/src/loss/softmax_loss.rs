@@ -5,7 +5,7 @@ use cortado_proto::caffe::LossParameter;
 use cortado_proto::caffe::loss_parameter::NormalizationMode;
 
 use super::labels::{check_count, class};
-use super::normalize::divisor;
+use super::normalize::{self, divisor};
 use crate::{
     Arity, Backward, Forward, GradBottoms, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs,
     Reshape, Shape,
@@ -45,6 +45,7 @@ fn needs(_: &LayerDef) -> Needs {
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     let axis = def.softmax_param.as_ref().map_or(1, |p| p.axis());
     let param = def.loss_param.clone().unwrap_or_default();
+    normalize::check(&param)?;
     Ok(Box::new(SoftmaxLossLayer { axis, param, dims: (0, 0, 0), divisor: 1.0 }))
 }
 

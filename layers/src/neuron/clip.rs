@@ -34,6 +34,11 @@ fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     let Some(p) = &def.clip_param else {
         return Err(LayerError::layer("`clip_param { min: … max: … }` must be given"));
     };
+    // Written so that NaN is refused.
+    if !(p.min <= p.max) {
+        let why = format!("`max` is at least `min`, found min {} and max {}", p.min, p.max);
+        return Err(LayerError::field("clip_param.max", why));
+    }
     Ok(Box::new(Neuron(Clip { min: p.min, max: p.max })))
 }
 

@@ -26,6 +26,10 @@ fn needs(_: &LayerDef) -> Needs {
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     let p = def.log_param.unwrap_or_default();
+    if p.base() == 1.0 {
+        let why = "`base` must not be 1: there is no logarithm to it";
+        return Err(LayerError::field("log_param.base", why));
+    }
     let factor = 1.0 / super::ln_base(p.base(), "log_param.base")?;
     Ok(Box::new(Neuron(Log { factor, scale: p.scale(), shift: p.shift() })))
 }

@@ -5,7 +5,7 @@ use cortado_proto::defaults::filler_or;
 
 use crate::{
     Act, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, LowerCx, Needs, Prim,
-    Reshape, SetUp,
+    Reshape, SetUp, Shape,
 };
 
 /// The layer type.
@@ -52,10 +52,11 @@ impl Layer for PReluLayer {
             return Err(LayerError::bottom(0, why));
         }
         let filler = filler_or(self.param.filler.as_ref(), 0.25);
-        match self.param.channel_shared() {
-            true => cx.weight([], filler),
-            false => cx.weight([bottom[1]], filler),
-        }
+        let shape = match self.param.channel_shared() {
+            true => Shape::scalar(),
+            false => Shape::from([bottom[1]]),
+        };
+        cx.weight_of("prelu_param.filler", shape, filler);
         Ok(())
     }
 

@@ -53,19 +53,17 @@ fn needs(_: &LayerDef) -> Needs {
     Needs::NOTHING
 }
 
-/// With global statistics an affine map; without any (factor 0) the layer runs as it is.
+/// With global statistics an affine map.
 fn lower(cx: &LowerCx<'_>) -> Option<Prim> {
     let p = cx.def.batch_norm_param.clone().unwrap_or_default();
     if !global(&p, cx.phase) || cx.bottoms[0].len() < 2 {
         return None;
     }
     let factor = cx.param(2)?.data[0];
-    if factor == 0.0 {
-        return None;
-    }
-    let inv_std = |var: &f32| 1.0 / (var * (1.0 / factor) + p.eps()).sqrt();
+    let factor = if factor == 0.0 { 0.0 } else { 1.0 / factor };
+    let inv_std = |var: &f32| 1.0 / (var * factor + p.eps()).sqrt();
     let scale: Vec<f32> = cx.param(1)?.data.iter().map(inv_std).collect();
-    let mean = cx.param(0)?.data.iter().map(|mean| mean * (1.0 / factor));
+    let mean = cx.param(0)?.data.iter().map(|mean| mean * factor);
     let shift = mean.zip(&scale).map(|(mean, scale)| -mean * scale).collect();
     Some(Prim::Affine(Affine { scale, shift }))
 }

@@ -60,7 +60,7 @@ impl Layer for BiasLayer {
         if self.own {
             let (axis, num_axes) = (self.param.axis(), self.param.num_axes());
             let covered = super::covered(&cx.bottoms[0], axis, num_axes, "bias_param")?;
-            cx.weight(covered, or_zero(&self.param.filler));
+            cx.weight_of("bias_param.filler", covered, or_zero(&self.param.filler));
         }
         Ok(())
     }

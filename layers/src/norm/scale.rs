@@ -91,10 +91,12 @@ impl Layer for ScaleLayer {
             )?,
         };
         if self.own {
-            cx.weight(covered.clone(), filler_or(self.param.filler.as_ref(), 1.0));
+            let filler = filler_or(self.param.filler.as_ref(), 1.0);
+            cx.weight_of("scale_param.filler", covered.clone(), filler);
         }
         if self.param.bias_term() {
-            cx.weight(covered, or_zero(&self.param.bias_filler));
+            let filler = or_zero(&self.param.bias_filler);
+            cx.weight_of("scale_param.bias_filler", covered, filler);
         }
         Ok(())
     }
@@ -103,6 +105,10 @@ impl Layer for ScaleLayer {
         let bottom = cx.bottoms[0].clone();
         let factor: &Shape = if self.own { &cx.params[0] } else { &cx.bottoms[1] };
         self.dims = super::around(&bottom, factor, self.param.axis(), "scale_param", !self.own)?;
+        if let Some(bias) = self.bias().map(|i| &cx.params[i]).filter(|&bias| bias != factor) {
+            let why = format!("the bias is for {bias}, the second bottom is {factor}");
+            return Err(LayerError::bottom(1, why));
+        }
         if cx.in_place[0] && cx.backward {
             cx.save(bottom.clone());
         }

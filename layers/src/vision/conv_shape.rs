@@ -24,8 +24,13 @@ impl ConvShape {
     }
 
     /// The channels of the bottom.
-    pub fn channels(&self, bottom: &Shape) -> usize {
-        bottom[self.axis]
+    pub fn channels(&self, bottom: &Shape) -> Result<usize, LayerError> {
+        let wanted = self.axis + 1 + self.axes.kernel.len();
+        if bottom.len() == wanted {
+            return Ok(bottom[self.axis]);
+        }
+        let why = format!("the layer was set up for {wanted} axes, the bottom is {bottom}");
+        Err(LayerError::bottom(0, why))
     }
 
     /// The convolution from a bottom of `shape` with so many channels out.
@@ -72,46 +77,48 @@ impl ConvShape {
         groups: usize,
         window: impl Fn(usize, usize) -> Option<Window>,
     ) -> Result<ConvGeometry, LayerError> {
-        if shape.len() != self.axis + 1 + self.axes.kernel.len() {
-            let wanted = self.axis + 1 + self.axes.kernel.len();
-            let why = format!("the bottom was set up with {wanted} axes, now it is {shape}");
-            return Err(LayerError::bottom(0, why));
-        }
+        let ic = self.channels(shape)?;
         let mut windows = Vec::with_capacity(self.axes.kernel.len());
         for (i, &length) in shape[self.axis + 1..].iter().enumerate() {
             let (kernel, stride, pad, dilation) = self.at(i);
             let made = window(length, i).ok_or_else(|| {
                 let why = format!(
                     "the kernel (size {kernel}, stride {stride}, pad {pad}, dilation {dilation}) does not \
-                     fit spatial axis {i}, of length {length}"
+                     fit spatial axis {i} of the bottom, {shape}"
                 );
                 LayerError::field("convolution_param.kernel_size", why)
-                    .help(format!("the bottom is {shape}"))
             })?;
             windows.push(made);
         }
         let n = shape.count_to(self.axis);
-        Ok(ConvGeometry { n, ic: shape[self.axis], oc: other_channels, groups, windows })
+        Ok(ConvGeometry { n, ic, oc: other_channels, groups, windows })
     }
 }
 
-/// Checks `num_output` and `group` against the channels of the bottom.
+/// Checks `num_output` and `group` against the channels of the bottom: these three numbers.
 pub(super) fn check_channels(
     p: &ConvolutionParameter,
-    channels: usize,
-) -> Result<(usize, usize), LayerError> {
-    let (outputs, groups) = (p.num_output() as usize, p.group() as usize);
-    if outputs == 0 {
-        let why = "`num_output` must be given and above 0";
-        return Err(LayerError::field("convolution_param.num_output", why));
+    shape: &ConvShape,
+    bottom: &Shape,
+) -> Result<[usize; 3], LayerError> {
+    let channels = shape.channels(bottom)?;
+    let outputs = super::num_output(p.num_output, "convolution_param")?;
+    let groups = p.group() as usize;
+    if channels == 0 {
+        return Err(LayerError::bottom(0, format!("the bottom, {bottom}, has no channels")));
     }
-    if groups == 0 || !channels.is_multiple_of(groups) || outputs % groups != 0 {
+    if groups == 0 {
+        let why = "`group` must be above 0, found 0";
+        return Err(LayerError::field("convolution_param.group", why));
+    }
+    if !channels.is_multiple_of(groups) || outputs % groups != 0 {
         let why = format!(
-            "`group` {groups} must divide the {channels} channels of the bottom and `num_output` {outputs}"
+            "`group` {groups} must divide the {channels} channels of the bottom, {bottom}, and \
+             `num_output` {outputs}"
         );
         return Err(LayerError::field("convolution_param.group", why));
     }
-    Ok((outputs, groups))
+    Ok([outputs, groups, channels])
 }
 
 /// Several bottoms share the weights, so they have one shape.
@@ -119,7 +126,8 @@ pub(super) fn same_shapes(bottoms: &[Shape]) -> Result<(), LayerError> {
     match bottoms.iter().position(|shape| *shape != bottoms[0]) {
         None => Ok(()),
         Some(i) => {
-            let why = format!("all bottoms have one shape: {} and {}", bottoms[0], bottoms[i]);
+            let why =
+                format!("all bottoms must have one shape, found {} and {}", bottoms[0], bottoms[i]);
             Err(LayerError::bottom(i, why))
         }
     }

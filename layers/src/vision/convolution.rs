@@ -65,13 +65,14 @@ struct ConvolutionLayer {
 impl Layer for ConvolutionLayer {
     fn setup(&mut self, cx: &mut SetUp<'_>) -> Result<(), LayerError> {
         let shape = ConvShape::new(&self.param, &cx.bottoms[0])?;
-        let channels = shape.channels(&cx.bottoms[0]);
-        let (outputs, groups) = check_channels(&self.param, channels)?;
+        let [outputs, groups, channels] = check_channels(&self.param, &shape, &cx.bottoms[0])?;
         let mut weights = vec![outputs, channels / groups];
         weights.extend(&shape.axes.kernel);
-        cx.weight(weights, or_zero(&self.param.weight_filler));
+        let (field, filler) = ("convolution_param.weight_filler", &self.param.weight_filler);
+        cx.weight_of(field, weights, or_zero(filler));
         if self.param.bias_term() {
-            cx.weight([outputs], or_zero(&self.param.bias_filler));
+            let (field, filler) = ("convolution_param.bias_filler", &self.param.bias_filler);
+            cx.weight_of(field, [outputs], or_zero(filler));
         }
         self.shape = Some(shape);
         Ok(())
@@ -83,7 +84,7 @@ impl Layer for ConvolutionLayer {
         let bottom = &cx.bottoms[0];
         let (outputs, groups) = (self.param.num_output() as usize, self.param.group() as usize);
         let wanted = cx.params[0][1] * groups;
-        if shape.channels(bottom) != wanted {
+        if shape.channels(bottom)? != wanted {
             let why = format!("the weights are for {wanted} channels, the bottom is {bottom}");
             return Err(LayerError::bottom(0, why));
         }

@@ -55,11 +55,8 @@ fn lower(cx: &LowerCx<'_>) -> Option<Prim> {
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     let param = def.inner_product_param.clone().unwrap_or_default();
-    if param.num_output() == 0 {
-        let why = "`num_output` must be given and above 0";
-        return Err(LayerError::field("inner_product_param.num_output", why));
-    }
-    Ok(Box::new(InnerProductLayer { param, axis: 0, m: 0, k: 0 }))
+    let n = super::num_output(param.num_output, "inner_product_param")?;
+    Ok(Box::new(InnerProductLayer { param, axis: 0, m: 0, n, k: 0 }))
 }
 
 struct InnerProductLayer {
@@ -67,14 +64,10 @@ struct InnerProductLayer {
     axis: usize,
     /// Rows of the bottom.
     m: usize,
+    /// Columns of the top.
+    n: usize,
     /// Columns of the bottom.
     k: usize,
-}
-
-impl InnerProductLayer {
-    fn n(&self) -> usize {
-        self.param.num_output() as usize
-    }
 }
 
 impl Layer for InnerProductLayer {
@@ -82,11 +75,17 @@ impl Layer for InnerProductLayer {
         let bottom = &cx.bottoms[0];
         self.axis = bottom.axis(self.param.axis(), "inner_product_param.axis")?;
         self.k = bottom.count_from(self.axis);
-        let (n, k) = (self.n(), self.k);
+        let (n, k) = (self.n, self.k);
+        if k == 0 {
+            let why = format!("the bottom, {bottom}, has no elements from axis {} on", self.axis);
+            return Err(LayerError::bottom(0, why));
+        }
         let weights = if self.param.transpose() { [k, n] } else { [n, k] };
-        cx.weight(weights, or_zero(&self.param.weight_filler));
+        let (field, filler) = ("inner_product_param.weight_filler", &self.param.weight_filler);
+        cx.weight_of(field, weights, or_zero(filler));
         if self.param.bias_term() {
-            cx.weight([n], or_zero(&self.param.bias_filler));
+            let (field, filler) = ("inner_product_param.bias_filler", &self.param.bias_filler);
+            cx.weight_of(field, [n], or_zero(filler));
         }
         Ok(())
     }
@@ -99,14 +98,14 @@ impl Layer for InnerProductLayer {
                 .help("the bottom's size from `axis` on is fixed when the net is built"));
         }
         self.m = bottom.count_to(self.axis);
-        let top = bottom.with_tail(self.axis, &[self.n()]);
+        let top = bottom.with_tail(self.axis, &[self.n]);
         cx.top(0, top);
         Ok(())
     }
 
     fn forward(&mut self, cx: &mut Forward<'_>) -> Result<(), LayerError> {
         let (x, w, y) = (cx.bottom(0).data, cx.weights[0].data, &mut *cx.tops[0].data);
-        let (m, n, k) = (self.m, self.n(), self.k);
+        let (m, n, k) = (self.m, self.n, self.k);
         let mut beta = 0.0;
         if let Some(bias) = cx.weights.get(1) {
             y.chunks_exact_mut(n).for_each(|row| row.copy_from_slice(bias.data));
@@ -119,7 +118,7 @@ impl Layer for InnerProductLayer {
     fn backward(&mut self, cx: &mut Backward<'_>) -> Result<(), LayerError> {
         let Some(dy) = cx.top_diffs[0] else { return Ok(()) };
         let (x, w, dy) = (cx.bottom(0).data, cx.weights[0].data, dy.data);
-        let (m, n, k) = (self.m, self.n(), self.k);
+        let (m, n, k) = (self.m, self.n, self.k);
         if let Some(dw) = &mut cx.weight_diffs[0] {
             match op(&self.param) {
                 Trans::Yes => cx.k.gemm(Trans::Yes, Trans::No, n, k, m, 1.0, dy, x, 1.0, dw.data),

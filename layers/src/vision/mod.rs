@@ -3,6 +3,22 @@
 mod conv_shape;
 pub mod convolution;
 pub mod deconvolution;
+pub mod embed;
+pub mod im2col;
 pub mod inner_product;
 pub mod lrn;
+mod pool;
 pub mod pooling;
+pub mod spp;
+
+use crate::LayerError;
+
+/// `num_output` of this message.
+fn num_output(given: Option<u32>, message: &str) -> Result<usize, LayerError> {
+    let why = match given {
+        None => "`num_output` must be given",
+        Some(0) => "`num_output` must be above 0, found 0",
+        Some(outputs) => return Ok(outputs as usize),
+    };
+    Err(LayerError::field(format!("{message}.num_output"), why))
+}

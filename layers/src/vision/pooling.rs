@@ -1,14 +1,14 @@
 //! Pooling: the maximum, the mean, or a random element of each window.
 
-use cortado_kernels::{PoolGeometry, PoolWindow, Round, Write};
+use cortado_kernels::{PoolGeometry, PoolWindow, Round};
 use cortado_proto::caffe::PoolingParameter;
 use cortado_proto::caffe::pooling_parameter::{PoolMethod, RoundMode};
 use cortado_proto::defaults::pool_axes;
-use rand::RngExt;
 
+use super::pool::Pool;
 use crate::{
     Arity, Backward, Forward, GradBottoms, Layer, LayerDef, LayerDoc, LayerError, LayerKind,
-    LowerCx, Needs, Phase, PoolKind, Prim, Reshape, Shape,
+    LowerCx, Needs, PoolKind, Prim, Reshape, Shape,
 };
 
 /// The layer type.
@@ -50,21 +50,26 @@ fn lower(cx: &LowerCx<'_>) -> Option<Prim> {
         _ => return None,
     };
     let bottom = &cx.bottoms[0];
-    let windows = PoolingLayer { param, geometry: None }.windows(bottom).ok()?;
+    let windows = PoolingLayer { param, pool: None }.windows(bottom).ok()?;
     Some(Prim::Pool(PoolGeometry { n: bottom[0], c: bottom[1], windows }, kind))
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     let param = def.pooling_param.clone().unwrap_or_default();
-    pool_axes(&param)?;
+    let axes = pool_axes(&param)?;
     if param.pool() == PoolMethod::Stochastic && pads(&param) {
-        let why = "STOCHASTIC pooling takes no padding";
+        let [h, w] = axes.pad;
+        let why = format!("STOCHASTIC pooling takes no padding, found {h} and {w}");
         return Err(LayerError::field("pooling_param.pad", why));
     }
     if def.top.len() > 1 && param.pool() != PoolMethod::Max {
-        return Err(LayerError::top(1, "only MAX pooling has a second top, the mask"));
+        let why = format!(
+            "only MAX pooling has a second top, the mask; found {}",
+            param.pool().as_str_name()
+        );
+        return Err(LayerError::top(1, why));
     }
-    Ok(Box::new(PoolingLayer { param, geometry: None }))
+    Ok(Box::new(PoolingLayer { param, pool: None }))
 }
 
 fn pads(param: &PoolingParameter) -> bool {
@@ -73,7 +78,7 @@ fn pads(param: &PoolingParameter) -> bool {
 
 struct PoolingLayer {
     param: PoolingParameter,
-    geometry: Option<PoolGeometry>,
+    pool: Option<Pool>,
 }
 
 impl PoolingLayer {
@@ -104,13 +109,12 @@ impl PoolingLayer {
             let (stride, pad) = (both(axes.stride, i), both(axes.pad, i));
             let output =
                 PoolGeometry::output_size(input, kernel, stride, pad, pads(&self.param), round);
-            let output = output.filter(|&output| output > 0 || input == 0).ok_or_else(|| {
+            let output = output.filter(|_| input > 0).ok_or_else(|| {
                 let why = format!(
-                    "the window (size {kernel}, stride {stride}, pad {pad}) does not fit spatial axis {i}, \
-                     of length {input}"
+                    "the window (size {kernel}, stride {stride}, pad {pad}) does not fit spatial axis {i} \
+                     of the bottom, {bottom}"
                 );
                 LayerError::field("pooling_param.kernel_size", why)
-                    .help(format!("the bottom is {bottom}"))
             })?;
             windows.push(PoolWindow { input, output, kernel, stride, pad });
         }
@@ -125,54 +129,34 @@ impl Layer for PoolingLayer {
         let outputs: Vec<usize> = windows.iter().map(|w| w.output).collect();
         let top = bottom.with_tail(2, &outputs);
         cx.tops.iter_mut().for_each(|shape| shape.clone_from(&top));
-        if self.param.pool() != PoolMethod::Ave {
-            cx.save(top.clone());
+        let method = self.param.pool();
+        if Pool::has_mask(method) {
+            cx.save(top);
         }
-        if self.param.pool() == PoolMethod::Stochastic {
-            cx.scratch = top.count();
-        }
-        self.geometry = Some(PoolGeometry { n: bottom[0], c: bottom[1], windows });
+        let geometry = PoolGeometry { n: bottom[0], c: bottom[1], windows };
+        self.pool = Some(Pool { method, geometry });
         Ok(())
     }
 
     fn forward(&mut self, cx: &mut Forward<'_>) -> Result<(), LayerError> {
-        let Some(g) = &self.geometry else { return Ok(()) };
+        let Some(pool) = &self.pool else { return Ok(()) };
         let x = cx.bottom(0).data;
-        match self.param.pool() {
-            PoolMethod::Ave => cx.k.ave_pool_forward(g, x, cx.tops[0].data),
-            PoolMethod::Max => {
-                let wanted = cx.backward || cx.tops.len() > 1;
-                let mask = wanted.then(|| cx.saved[0].bits_mut());
-                cx.k.max_pool_forward(g, x, cx.tops[0].data, mask);
-                if let Some(top) = cx.tops.get_mut(1) {
-                    let mask = cx.saved[0].bits();
-                    let shown = |at: u32| if at == u32::MAX { -1.0 } else { at as f32 };
-                    top.data.iter_mut().zip(mask).for_each(|(top, &at)| *top = shown(at));
-                }
-            }
-            PoolMethod::Stochastic if cx.phase == Phase::Train => {
-                let uniform = &mut cx.scratch[..];
-                uniform.iter_mut().for_each(|u| *u = cx.rng.random());
-                let mask = cx.saved[0].bits_mut();
-                cx.k.stochastic_pool_train(g, x, uniform, cx.tops[0].data, mask);
-            }
-            PoolMethod::Stochastic => cx.k.stochastic_pool_test(g, x, cx.tops[0].data),
+        let drawn = pool.method == PoolMethod::Stochastic;
+        let wanted = cx.backward || cx.tops.len() > 1 || drawn;
+        let mask = cx.saved.first_mut().filter(|_| wanted).map(|mask| mask.bits_mut());
+        pool.forward(cx.k, (cx.phase, &mut *cx.rng), x, cx.tops[0].data, mask);
+        if let Some(top) = cx.tops.get_mut(1) {
+            let mask = cx.saved[0].bits();
+            let shown = |at: u32| if at == u32::MAX { -1.0 } else { at as f32 };
+            top.data.iter_mut().zip(mask).for_each(|(top, &at)| *top = shown(at));
         }
         Ok(())
     }
 
     fn backward(&mut self, cx: &mut Backward<'_>) -> Result<(), LayerError> {
-        let Some(g) = &self.geometry else { return Ok(()) };
-        if self.param.pool() == PoolMethod::Stochastic && cx.phase == Phase::Test {
-            return Err(LayerError::layer("STOCHASTIC pooling has no gradient in TEST"));
-        }
-        let (k, Some(dy)) = (cx.k, cx.top_diffs[0]) else { return Ok(()) };
+        let (Some(pool), Some(dy)) = (&self.pool, cx.top_diffs[0]) else { return Ok(()) };
         let Some(dx) = &mut cx.bottom_diffs[0] else { return Ok(()) };
-        let write: Write = dx.write;
-        match self.param.pool() {
-            PoolMethod::Ave => k.ave_pool_backward(g, dy.data, write, dx.data),
-            _ => k.max_pool_backward(g, dy.data, cx.saved[0].bits(), write, dx.data),
-        }
-        Ok(())
+        let mask = cx.saved.first().map_or(&[][..], |mask| mask.bits());
+        pool.backward(cx.k, cx.phase, dy.data, mask, dx.write, dx.data)
     }
 }

@@ -1,8 +1,10 @@
-//! The tables, one file per family.
+//! The tables, one file per family or a part of one.
 
 use cortado_layers::check::GradientCase;
 
+mod choose;
 mod common;
+mod linear;
 mod loss;
 mod neuron;
 mod norm;
@@ -16,13 +18,28 @@ pub type Mistake = (&'static str, &'static [(&'static [usize], &'static [f32])],
 
 /// All gradient cases.
 pub fn gradients() -> impl Iterator<Item = &'static Gradient> {
-    let tables =
-        [common::GRADIENTS, loss::GRADIENTS, neuron::GRADIENTS, norm::GRADIENTS, vision::GRADIENTS];
+    let tables = [
+        choose::GRADIENTS,
+        common::GRADIENTS,
+        linear::GRADIENTS,
+        loss::GRADIENTS,
+        neuron::GRADIENTS,
+        norm::GRADIENTS,
+        vision::GRADIENTS,
+    ];
     tables.into_iter().flatten()
 }
 
 /// All mistakes.
 pub fn errors() -> impl Iterator<Item = &'static Mistake> {
-    let tables = [common::ERRORS, loss::ERRORS, neuron::ERRORS, norm::ERRORS, vision::ERRORS];
+    let tables = [
+        choose::ERRORS,
+        common::ERRORS,
+        linear::ERRORS,
+        loss::ERRORS,
+        neuron::ERRORS,
+        norm::ERRORS,
+        vision::ERRORS,
+    ];
     tables.into_iter().flatten()
 }

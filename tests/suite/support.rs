@@ -1,0 +1,59 @@
+//! What the subjects share.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use cortado::net::{Net, NetErrors, NetOptions, threads};
+use cortado::solver::{Solver, SolverOptions};
+use cortado_layers::Phase;
+use cortado_proto::span::Source;
+use cortado_proto::{NetDef, SolverDef};
+
+/// The repository's root, from which the commands of the README run.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// A net from text, or its mistakes.
+pub fn try_net(text: &str, options: &NetOptions) -> Result<Net, String> {
+    let def = NetDef::from_text(&Source::new("net.prototxt", text)).map_err(|e| e.to_string())?;
+    Net::build(def, options).map_err(|e: NetErrors| e.to_string())
+}
+
+/// A net from text that has no mistakes.
+pub fn net(text: &str, phase: Phase) -> Net {
+    try_net(text, &NetOptions::new(phase)).unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// A solver from text, on so many threads.
+pub fn solver(text: &str, thread_count: usize) -> Solver {
+    let source = Source::new("solver.prototxt", text);
+    let def = SolverDef::from_text(&source).unwrap_or_else(|e| panic!("{e}"));
+    let options = SolverOptions { pool: threads::pool(thread_count), ..SolverOptions::default() };
+    Solver::build(def, &options).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// Runs the program in a folder.
+pub fn cortado_in(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cortado"));
+    command.current_dir(folder).args(arguments);
+    command.output().unwrap_or_else(|e| panic!("cannot start the program: {e}"))
+}
+
+/// Runs the program in the repository's root.
+pub fn cortado(arguments: &[&str]) -> Output {
+    cortado_in(Path::new(ROOT), arguments)
+}
+
+/// What a run printed on stderr.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// What a run printed on stdout.
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Panics with all failures, one paragraph each.
+pub fn none(failures: Vec<String>) {
+    assert!(failures.is_empty(), "{} failed:\n\n{}", failures.len(), failures.join("\n\n"));
+}
