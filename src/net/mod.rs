@@ -11,6 +11,7 @@ mod debug;
 mod error;
 mod exec;
 mod filter;
+mod info;
 mod lsuv;
 mod params;
 mod plan;
@@ -31,6 +32,7 @@ use smallvec::SmallVec;
 
 pub use error::{NetError, NetErrorKind, NetErrors};
 pub(crate) use filter::phase_of;
+pub use info::LayerInfo;
 pub use params::{Param, ParamId, ParamStore};
 pub use plan::StepInfo;
 pub use weights::{CopyReport, WeightsError};
@@ -273,12 +275,12 @@ impl Net {
 
     /// The layers, inserted splits included.
     pub fn layers(&self) -> impl ExactSizeIterator<Item = LayerInfo<'_>> {
-        self.nodes.iter().enumerate().map(|(index, _)| LayerInfo { net: self, index })
+        self.nodes.iter().enumerate().map(|(index, _)| LayerInfo::new(self, index))
     }
 
     /// One layer.
     pub fn layer(&self, index: usize) -> LayerInfo<'_> {
-        LayerInfo { net: self, index }
+        LayerInfo::new(self, index)
     }
 
     /// Data of a blob: the last value of its name. `None` where a planned pass has left no value:
@@ -419,83 +421,5 @@ impl Net {
         let names = self.by_name.keys().map(String::as_str);
         NetError::new(NetErrorKind::Rule(format!("the net has no blob `{name}`")))
             .similar(cortado_proto::schema::similar(name, names))
-    }
-}
-
-/// What there is to know of a layer.
-#[derive(Clone, Copy)]
-pub struct LayerInfo<'a> {
-    net: &'a Net,
-    /// Its position.
-    pub index: usize,
-}
-
-impl<'a> LayerInfo<'a> {
-    fn node(&self) -> &'a Node {
-        &self.net.nodes[self.index]
-    }
-
-    /// Its definition.
-    pub fn def(&self) -> &'a LayerDef {
-        &self.node().def
-    }
-
-    /// Its kind.
-    pub fn kind(&self) -> &'static LayerKind {
-        self.node().kind
-    }
-
-    /// Name.
-    pub fn name(&self) -> &'a str {
-        self.node().def.name()
-    }
-
-    /// Names and shapes of the bottoms.
-    pub fn bottoms(&self) -> impl Iterator<Item = (&'a str, &'a Shape)> + use<'a> {
-        let net = self.net;
-        self.node().bottoms.iter().map(move |&b| (net.blobs[b].name.as_str(), &net.blobs[b].shape))
-    }
-
-    /// Names and shapes of the tops.
-    pub fn tops(&self) -> impl Iterator<Item = (&'a str, &'a Shape)> + use<'a> {
-        let net = self.net;
-        self.node().tops.iter().map(move |&b| (net.blobs[b].name.as_str(), &net.blobs[b].shape))
-    }
-
-    /// Weights of the tops in the loss.
-    pub fn loss_weights(&self) -> impl Iterator<Item = f32> + use<'a> {
-        let net = self.net;
-        self.node().tops.iter().map(move |&b| net.blobs[b].loss_weight)
-    }
-
-    /// Parameters in blob order, with the shapes the layer sees.
-    pub fn params(&self) -> impl Iterator<Item = (ParamId, &'a Shape)> + use<'a> {
-        let node = self.node();
-        node.params.iter().copied().zip(&node.param_shapes)
-    }
-
-    /// Multiply-adds of one forward pass, for the types that declare them.
-    pub fn macs(&self) -> u64 {
-        let Some(macs) = self.node().kind.macs else { return 0 };
-        let shapes = |ids: &[BlobId]| -> Vec<Shape> {
-            ids.iter().map(|&b| self.net.blobs[b].shape.clone()).collect()
-        };
-        let node = self.node();
-        macs(&shapes(&node.bottoms), &shapes(&node.tops), &node.param_shapes)
-    }
-
-    /// Whether the tops are the bottom's memory under other names.
-    pub fn is_alias(&self) -> bool {
-        self.node().alias
-    }
-
-    /// Whether a top lies in its bottom's memory.
-    pub fn in_place(&self) -> bool {
-        self.node().in_place.contains(&true)
-    }
-
-    /// Whether backward runs.
-    pub fn needs_backward(&self) -> bool {
-        self.node().backward
     }
 }

@@ -61,7 +61,11 @@ impl Grown {
             0..4 => {
                 let kernel = [1, 3, 3, 2][a % 4].min(x.h).min(x.w);
                 let (pad, stride) = ((b % 2).min(kernel - 1), 1 + a / 4 % 2);
-                let group = if x.c % 4 == 0 && b % 5 == 0 { [2, 4, x.c][a % 3] } else { 1 };
+                let group = if x.c.is_multiple_of(4) && b.is_multiple_of(5) {
+                    [2, 4, x.c][a % 3]
+                } else {
+                    1
+                };
                 let c = [8, 16, 32, 20, 48][a % 5].max(group).next_multiple_of(group);
                 let size = |s: usize| (s + 2 * pad - kernel) / stride + 1;
                 let top = Blob { name: fresh, c, h: size(x.h), w: size(x.w) };
