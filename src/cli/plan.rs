@@ -47,12 +47,17 @@ impl Planned {
         self.passes[self.passes.len() / 2]
     }
 
+    /// Mean of the passes.
+    pub fn mean(&self) -> f64 {
+        self.passes.iter().sum::<f64>() / self.passes.len() as f64
+    }
+
     /// The times in one line.
     pub fn log(&self) {
-        let mean = self.passes.iter().sum::<f64>() / self.passes.len() as f64;
-        let (min, median) = (self.passes[0], self.median());
+        let (mean, min, median) = (self.mean(), self.passes[0], self.median());
         log::line(&format!(
-            "Average planned Forward pass: {mean:.4} ms (min {min:.4}, median {median:.4})."
+            "Planned, in {} steps: {mean:.4} ms (min {min:.4}, median {median:.4}).",
+            self.steps.len()
         ));
     }
 
