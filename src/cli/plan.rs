@@ -11,7 +11,7 @@ use super::{Failure, say};
 /// Times of planned passes.
 pub struct Planned {
     steps: Vec<StepInfo>,
-    /// Mean milliseconds of each step.
+    /// Milliseconds of each step at its fastest.
     of_step: Vec<f64>,
     /// Milliseconds of each pass, sorted.
     passes: Vec<f64>,
@@ -31,11 +31,11 @@ impl Planned {
             progress.set(iteration + 1, String::new());
         }
         passes.sort_by(f64::total_cmp);
-        let mut of_step = vec![0.0; steps.len()];
+        let mut of_step = vec![f64::INFINITY; steps.len()];
         for iteration in 0..iterations {
             let mut last = Instant::now();
             net.forward_watched(&mut |at| {
-                of_step[at] += milliseconds(last) / iterations as f64;
+                of_step[at] = of_step[at].min(milliseconds(last));
                 last = Instant::now();
             })?;
             progress.set(iterations + iteration + 1, String::new());
@@ -69,7 +69,7 @@ impl Planned {
         let wide = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0).max(4);
         let work = wide(&mut self.steps.iter().map(|step| step.work.chars().count()));
         let layout = wide(&mut self.steps.iter().map(|step| step.layout.chars().count()));
-        let head = ("forward ms", "%", "work", "algorithm", "layout", "memory");
+        let head = ("min ms", "%", "work", "algorithm", "layout", "memory");
         say(&format!(
             "{:>10} {:>6}  {:work$}  {:9}  {:layout$}  {:8}  layers [rules]",
             head.0, head.1, head.2, head.3, head.4, head.5
@@ -107,7 +107,7 @@ impl Planned {
                     "algorithm": step.algorithm,
                     "layout": step.layout,
                     "rules": step.rules,
-                    "forward_ms": ms,
+                    "min_ms": ms,
                 })
             })
             .collect();
