@@ -1,6 +1,6 @@
 //! Speed of the kernels on the layers of known networks, one JSON line per measurement.
 //!
-//! Problems come from `benches/shapes/*.txt`, one per line: a kind, numbers, a name in quotes.
+//! Problems come from `benches/shapes/kernels/*.txt`, one per line: a kind, numbers, a name in quotes.
 //! `cargo bench --bench kernels -- [words that a line or an operation must hold] [--threads N]
 //! [--isa NAME] [--ms MILLISECONDS] [--cold] [--test]`. With `--cold`, caches are emptied before each
 //! run, as they are for the weights of a whole network. Times are of the median and of the fastest run; the
@@ -51,7 +51,7 @@ impl Options {
 }
 
 fn run(options: &Options) -> Result<(), String> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../benches/shapes");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../benches/shapes/kernels");
     let files = std::fs::read_dir(folder).map_err(|error| format!("{folder}: {error}"))?;
     let mut paths: Vec<_> = files.filter_map(|file| Some(file.ok()?.path())).collect();
     paths.sort();
@@ -75,7 +75,7 @@ fn run(options: &Options) -> Result<(), String> {
     }
     for ((net, op), (best, median)) in &bench.totals {
         println!(
-            r#"{{"total":"{net}","op":"{op}","isa":"{}","threads":{},"ms":{:.3},"min_ms":{:.3}}}"#,
+            r#"{{"total":"{net}","op":"{op}","isa":"{}","threads":{},"median_ms":{:.3},"min_ms":{:.3}}}"#,
             options.k.isa(),
             options.threads,
             median * 1e3,
@@ -163,7 +163,7 @@ impl Bench<'_> {
         times.sort_by(f64::total_cmp);
         let (best, median) = (times[0], times[times.len() / 2]);
         println!(
-            r#"{{"op":"{op}","name":"{}","isa":"{}","threads":{},"runs":{},"ms":{:.4},"min_ms":{:.4},"gflops":{:.1},"of_peak":{:.3}}}"#,
+            r#"{{"op":"{op}","name":"{}","isa":"{}","threads":{},"runs":{},"median_ms":{:.4},"min_ms":{:.4},"gflops":{:.1},"of_peak":{:.3}}}"#,
             problem.name,
             self.options.k.isa(),
             self.options.threads,

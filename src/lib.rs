@@ -107,6 +107,7 @@
 pub mod data;
 mod error;
 pub mod files;
+pub mod hdf5;
 pub mod net;
 pub mod solver;
 

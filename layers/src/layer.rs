@@ -36,6 +36,11 @@ pub trait Layer: Send {
         Err(LayerError::layer("this type does not measure its tops"))
     }
 
+    /// Only for layers that write files: writes what is not written yet. More passes may follow.
+    fn close(&mut self) -> Result<(), LayerError> {
+        Ok(())
+    }
+
     /// Only for sources of data: how many items have been handed out, for a snapshot.
     fn position(&self) -> Option<u64> {
         None

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::LayerKind;
-use crate::{common, loss, neuron, norm, vision};
+use crate::{common, loss, neuron, norm, recurrent, vision};
 
 /// Every type of this crate, sorted by type string.
 pub static BUILTIN: &[&LayerKind] = &[
@@ -34,6 +34,8 @@ pub static BUILTIN: &[&LayerKind] = &[
     &vision::inner_product::KIND,
     &common::input::KIND,
     &vision::lrn::KIND,
+    &recurrent::lstm::KIND,
+    &recurrent::lstm_unit::KIND,
     &neuron::log::KIND,
     &norm::mvn::KIND,
     &loss::multinomial_logistic_loss::KIND,
@@ -41,6 +43,8 @@ pub static BUILTIN: &[&LayerKind] = &[
     &common::parameter::KIND,
     &vision::pooling::KIND,
     &neuron::power::KIND,
+    &common::python::KIND,
+    &recurrent::rnn::KIND,
     &neuron::relu::KIND,
     &common::reduction::KIND,
     &common::reshape::KIND,

@@ -57,6 +57,7 @@ pub fn run(args: TestArgs) -> Result<(), Failure> {
         progress.set(batch + 1, String::new());
     }
     drop(progress);
+    net.close()?;
     let batches = args.iterations as f64;
     log::line(&format!("Loss: {}", shown(total / batches)));
     let mut outputs: BTreeMap<String, Vec<f64>> = BTreeMap::new();

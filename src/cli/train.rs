@@ -77,6 +77,7 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
     progress.start_at(solver.iter());
     watcher.progress = Some(progress);
     solver.solve(&mut watcher)?;
+    solver.close()?;
     Ok(())
 }
 

@@ -15,6 +15,7 @@ pub mod mean;
 mod order;
 pub mod prefetch;
 pub mod transform;
+mod windows;
 
 use cortado_layers::{LayerKind, Registry, paths};
 

@@ -10,7 +10,6 @@ use std::thread::{Builder, JoinHandle};
 use cortado_layers::{LayerError, Phase, RngKey};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
-use super::db::SOURCE;
 use super::order::Order;
 use super::{Item, Record, Source, Transform};
 
@@ -30,6 +29,8 @@ pub struct Batch {
 pub struct Recipe {
     /// Name of the layer: random numbers depend on it.
     pub name: String,
+    /// Name of the layer's message, such as `data_param`: for errors.
+    pub param: &'static str,
     /// Seed of the net.
     pub seed: u64,
     /// Phase of the net.
@@ -56,15 +57,17 @@ impl Recipe {
         let (mut shape, mut first) = ([0; 3], String::new());
         for (i, record) in records.into_iter().enumerate() {
             let name = record.to_string();
-            let item = record.decode(self.transform.color())?;
+            let source = || format!("{}.source", self.param);
+            let item = record.decode(self.transform.color());
+            let item = item.map_err(|why| LayerError::field(source(), why))?;
             let about = |e: LayerError| LayerError { why: format!("{name}: {}", e.why), ..e };
             let output = self.transform.output(item.shape).map_err(about)?;
             if i == 0 {
                 (shape, first) = (output, name.clone());
-                data.resize(elements(count, shape).map_err(about)?, 0.0);
+                data.resize(elements(count, shape, self.param).map_err(about)?, 0.0);
             }
             if output != shape {
-                return Err(about(unequal(&item, output, &first, shape)));
+                return Err(about(unequal(source(), &item, output, &first, shape)));
             }
             let size = shape.iter().product::<usize>();
             let key = RngKey { seed: self.seed, pass: position.wrapping_add(i as u64), replica: 0 };
@@ -78,14 +81,20 @@ impl Recipe {
 }
 
 /// Number of values in a batch.
-fn elements(count: usize, [c, h, w]: [usize; 3]) -> Result<usize, LayerError> {
+fn elements(count: usize, [c, h, w]: [usize; 3], param: &str) -> Result<usize, LayerError> {
     cortado_layers::Shape::from([count, c, h, w]).checked_count().ok_or_else(|| {
         let why = format!("a batch of {count} items of {c}x{h}x{w} does not fit memory");
-        LayerError::field("data_param.batch_size", why)
+        LayerError::field(format!("{param}.batch_size"), why)
     })
 }
 
-fn unequal(item: &Item, output: [usize; 3], first: &str, shape: [usize; 3]) -> LayerError {
+fn unequal(
+    field: String,
+    item: &Item,
+    output: [usize; 3],
+    first: &str,
+    shape: [usize; 3],
+) -> LayerError {
     let show = |[c, h, w]: [usize; 3]| format!("{c}x{h}x{w}");
     let before = match item.shape == output {
         true => String::new(),
@@ -96,7 +105,7 @@ fn unequal(item: &Item, output: [usize; 3], first: &str, shape: [usize; 3]) -> L
         show(output),
         show(shape)
     );
-    LayerError::field(SOURCE, why)
+    LayerError::field(field, why)
         .help("items of different sizes need batch_size 1, or a crop_size that fits them all")
 }
 

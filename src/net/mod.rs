@@ -18,6 +18,7 @@ mod plan;
 mod splits;
 pub mod threads;
 mod weights;
+mod weights_hdf5;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -413,6 +414,15 @@ impl Net {
                 let sought = node.layer.seek(self.seed, *position);
                 sought.map_err(|e| NetError::from_layer(&node.def, e))?;
             }
+        }
+        Ok(())
+    }
+
+    /// Lets the layers that write files write what they still hold. What a net that is dropped
+    /// without this can't write is only printed.
+    pub fn close(&mut self) -> Result<(), NetError> {
+        for node in &mut self.nodes {
+            node.layer.close().map_err(|e| NetError::from_layer(&node.def, e))?;
         }
         Ok(())
     }

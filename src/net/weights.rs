@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use cortado_layers::Shape;
 use cortado_proto::Diagnostic;
 use cortado_proto::caffe::BlobProto;
-use cortado_proto::wire::{self, Blob, BlobOut, LayerOut, Model, ModelLayer};
+use cortado_proto::wire::{self, BlobOut, LayerOut, Model, ModelLayer};
 
 use super::{Net, Node};
 
@@ -65,9 +65,13 @@ pub enum WeightsError {
 }
 
 impl Net {
-    /// Copies weights from a `.caffemodel`, layer by layer of the same name.
+    /// Copies weights from a `.caffemodel` or `.caffemodel.h5` (told apart by content), layer by
+    /// layer of the same name.
     pub fn copy_from(&mut self, path: impl AsRef<Path>) -> Result<CopyReport, WeightsError> {
         let path = path.as_ref();
+        if crate::hdf5::is_hdf5(path) {
+            return self.copy_from_hdf5(path);
+        }
         let model =
             Model::open(path).map_err(|e| WeightsError::File(advised(e.diagnostic(), path)))?;
         self.copy_from_model(&model, path)
@@ -87,10 +91,7 @@ impl Net {
                 None => report.skipped.push(layer.name.clone()),
             }
         }
-        if !mismatches.is_empty() {
-            let net = self.name.clone();
-            return Err(WeightsError::Mismatch { path: path.to_owned(), net, mismatches });
-        }
+        self.expect_none(mismatches, path)?;
         // Into memory of our own first: a damaged file changes nothing.
         let mut values: Vec<(usize, Vec<f32>)> = Vec::new();
         for &(i, layer) in &fitting {
@@ -102,13 +103,33 @@ impl Net {
                 report.copied.push(layer.name.clone());
             }
         }
+        Ok(self.take(values, report))
+    }
+
+    pub(super) fn expect_none(
+        &self,
+        mismatches: Vec<String>,
+        path: &Path,
+    ) -> Result<(), WeightsError> {
+        if mismatches.is_empty() {
+            return Ok(());
+        }
+        Err(WeightsError::Mismatch { path: path.to_owned(), net: self.name.clone(), mismatches })
+    }
+
+    /// Takes values that fit, and completes the report with the layers that got none.
+    pub(super) fn take(
+        &mut self,
+        values: Vec<(usize, Vec<f32>)>,
+        mut report: CopyReport,
+    ) -> CopyReport {
         for (id, values) in values {
             self.store.data_mut(id).copy_from_slice(&values);
         }
         let with_params = self.nodes.iter().filter(|node| !node.params.is_empty());
         let names = with_params.map(|node| node.def.name().to_owned());
         report.fresh = names.filter(|name| !report.copied.contains(name)).collect();
-        Ok(report)
+        report
     }
 
     /// Writes the net with its weights as a `.caffemodel`, whole or not at all. A note when the file
@@ -145,8 +166,8 @@ fn fits(node: &Node, model: &Model, layer: &ModelLayer, mismatches: &mut Vec<Str
         return false;
     }
     for (i, (shape, blob)) in node.param_shapes.iter().zip(model.blobs(layer)).enumerate() {
-        if !same_shape(shape, &blob) {
-            let found = Shape::new(blob.shape());
+        let found = Shape::new(blob.shape());
+        if !same_shape(shape, &found, blob.is_legacy()) {
             let hint = if shape.count() == found.count() {
                 " (as many elements: the layer has another form there)"
             } else {
@@ -166,10 +187,9 @@ fn fits(node: &Node, model: &Model, layer: &ModelLayer, mismatches: &mut Vec<Str
 
 /// Files of the first generations give four axes, however many the layer has: they are compared from
 /// the right.
-fn same_shape(shape: &Shape, blob: &Blob<'_>) -> bool {
-    let found = blob.shape();
-    if !blob.is_legacy() {
-        return found == &shape[..];
+pub(super) fn same_shape(shape: &Shape, found: &Shape, legacy: bool) -> bool {
+    if !legacy {
+        return found == shape;
     }
     let Some(extra) = found.len().checked_sub(shape.len()) else { return false };
     found[..extra].iter().all(|&d| d == 1) && found[extra..] == shape[..]

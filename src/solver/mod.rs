@@ -9,6 +9,7 @@ mod error;
 mod policy;
 mod report;
 mod snapshot;
+mod state_hdf5;
 mod step;
 mod test;
 mod update;
@@ -139,6 +140,12 @@ impl Solver {
         let result = run(net);
         self.net.store = std::mem::take(&mut net.store);
         Some(result)
+    }
+
+    /// Lets the layers of all nets that write files write what they still hold.
+    pub fn close(&mut self) -> Result<(), crate::Error> {
+        let nets = std::iter::once(&mut self.net).chain(&mut self.test_nets);
+        nets.into_iter().try_for_each(|net| Ok(net.close()?))
     }
 
     /// Iterations done.

@@ -1,14 +1,15 @@
-//! Snapshots: weights and solver state in the original's binary format, each file whole or not
-//! there. What the original does not know (seed, place in the data, number of passes) stands in
+//! Snapshots: weights and solver state in the original's formats, binary or HDF5, each file whole or
+//! not there. What the original does not know (seed, place in the data, number of passes) stands in
 //! fields that it skips.
 
 use std::path::{Path, PathBuf};
 
 use cortado_layers::{ParamKind, Shape};
+use cortado_proto::caffe::solver_parameter::SnapshotFormat;
 use cortado_proto::caffe::{DataPosition, SolverState};
 use cortado_proto::wire;
 
-use super::{Event, Solver, SolverError, Watcher};
+use super::{Event, Solver, SolverError, Watcher, state_hdf5};
 use crate::net::{CopyReport, Param};
 
 /// The two files of a snapshot: `PREFIX_iter_N.caffemodel` and `PREFIX_iter_N.solverstate`.
@@ -47,15 +48,26 @@ impl Solver {
 
     /// Writes a snapshot: first the weights, then the state that names them.
     pub fn snapshot(&mut self, watcher: &mut dyn Watcher) -> Result<(), crate::Error> {
-        let (model, state) = snapshot_names(&self.prefix, self.iter);
-        let line = format!("Snapshotting to binary proto file {}", model.display());
+        let (mut model, mut state) = snapshot_names(&self.prefix, self.iter);
+        let hdf5 = self.param.snapshot_format() == SnapshotFormat::Hdf5;
+        if hdf5 {
+            model.as_mut_os_string().push(".h5");
+            state.as_mut_os_string().push(".h5");
+        }
+        let kind = if hdf5 { "HDF5 file" } else { "binary proto file" };
+        let line = format!("Snapshotting to {kind} {}", model.display());
         watcher.event(&Event::Line(&line));
-        if let Some(note) = self.net.save(&model)? {
+        if hdf5 {
+            self.net.save_hdf5(&model)?;
+        } else if let Some(note) = self.net.save(&model)? {
             watcher.event(&Event::Line(&note.to_string()));
         }
-        let line = format!("Snapshotting solver state to binary proto file {}", state.display());
+        let line = format!("Snapshotting solver state to {kind} {}", state.display());
         watcher.event(&Event::Line(&line));
-        wire::save_message(&state, &self.state(&model))?;
+        match hdf5 {
+            true => state_hdf5::write(&state, &self.state(&model))?,
+            false => wire::save_message(&state, &self.state(&model))?,
+        }
         watcher.event(&Event::Snapshot { model: &model, state: &state });
         Ok(())
     }
@@ -90,14 +102,17 @@ impl Solver {
         }
     }
 
-    /// Goes on from a snapshot's `.solverstate`. The weights are looked for where it says, then
+    /// Goes on from a snapshot's `.solverstate` or `.solverstate.h5` (told apart by content). The weights are looked for where it says, then
     /// beside it (files move). Gives the report of the copied weights.
     pub fn restore(&mut self, path: impl AsRef<Path>) -> Result<CopyReport, crate::Error> {
         let path = path.as_ref();
         let fail =
             |why: String| SolverError::Snapshot { doing: "restore", path: path.to_owned(), why };
-        if path.extension().is_some_and(|ending| ending == "caffemodel") {
-            let state = path.with_extension("solverstate");
+        let name = path.to_string_lossy();
+        if let Some((stem, ending)) = name.rsplit_once(".caffemodel")
+            && matches!(ending, "" | ".h5")
+        {
+            let state = PathBuf::from(format!("{stem}.solverstate{ending}"));
             let why = "these are weights, not a solver's state".to_owned();
             let hint = if state.exists() {
                 format!("; the state is beside it: {}", state.display())
@@ -106,7 +121,10 @@ impl Solver {
             };
             return Err(fail(why + &hint).into());
         }
-        let state = wire::read_state(path)?;
+        let state = match crate::hdf5::is_hdf5(path) {
+            true => state_hdf5::read(path).map_err(fail)?,
+            false => wire::read_state(path)?,
+        };
         let histories = self.check_history(&state).map_err(fail)?;
         let report = match &state.learned_net {
             Some(learned) => {

@@ -36,11 +36,17 @@ fn check(case: &str, tolerance: f32) -> Result<(), String> {
     Ok(())
 }
 
+/// All cases, each with its tolerance.
+fn none(cases: &[(&str, f32)]) {
+    let failed: Vec<String> = cases.iter().filter_map(|(case, t)| check(case, *t).err()).collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
 /// Tolerances of the golden data's README.
 #[test]
 #[cfg(all(feature = "lmdb", feature = "images"))]
 fn batches_are_those_of_the_original() {
-    let cases = [
+    none(&[
         ("lmdb_raw", 0.0),
         ("lmdb_raw_crop_meanvalue_scale", 0.0),
         ("lmdb_raw_meanfile", 1e-5),
@@ -49,16 +55,12 @@ fn batches_are_those_of_the_original() {
         ("lmdb_gray", 0.0),
         ("lmdb_encoded", 0.0),
         ("lmdb_encoded_gray", 0.0),
-    ];
-    let failed: Vec<String> = cases.iter().filter_map(|(case, t)| check(case, *t).err()).collect();
-    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    ]);
 }
 
 #[test]
 fn dummy_batches_are_those_of_the_original() {
-    let failed: Vec<String> =
-        ["dummy", "dummy_legacy"].iter().filter_map(|case| check(case, 0.0).err()).collect();
-    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    none(&[("dummy", 0.0), ("dummy_legacy", 0.0)]);
 }
 
 #[test]
@@ -69,11 +71,29 @@ fn no_file_is_left_in_a_folder_of_data() {
 }
 
 #[test]
-fn leveldb_says_what_to_do() {
-    let text = std::fs::read_to_string(golden("data/leveldb_raw.prototxt")).expect("it is there");
-    let error = try_net(&golden("data"), &text, Phase::Test, 1).map(|_| ()).unwrap_err();
-    assert!(error.contains("is a LevelDB database, which can't be read yet"), "{error}");
-    assert!(error.contains("backend: LMDB"), "{error}");
+#[cfg(feature = "images")]
+fn batches_of_pictures_are_those_of_the_original() {
+    none(&[("image", 0.0), ("image_crop", 0.0), ("image_gray", 1.0), ("image_resize", 1.0)]);
+}
+
+#[test]
+#[cfg(feature = "hdf5")]
+fn batches_of_hdf5_files_are_those_of_the_original() {
+    none(&[("hdf5", 0.0)]);
+}
+
+#[test]
+#[cfg(feature = "leveldb")]
+fn batches_of_leveldb_are_those_of_the_original() {
+    let files = || {
+        let entries = std::fs::read_dir(golden("data/raw_leveldb")).expect("it is there");
+        let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = files();
+    none(&[("leveldb_raw", 0.0)]);
+    assert_eq!(files(), before, "the folder of data was written to");
 }
 
 #[test]

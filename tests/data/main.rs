@@ -2,12 +2,20 @@
 
 mod files;
 mod golden;
+#[cfg(feature = "hdf5")]
+mod hdf5;
 mod idx;
+#[cfg(feature = "leveldb")]
+mod leveldb;
 #[cfg(all(feature = "lmdb", feature = "images"))]
 mod lmdb;
 mod order;
+#[cfg(feature = "images")]
+mod picture_list;
 #[cfg(feature = "images")]
 mod pictures;
 mod prefetch;
 mod resume;
 mod transform;
+#[cfg(feature = "images")]
+mod windows;

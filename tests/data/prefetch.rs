@@ -59,7 +59,13 @@ fn feed(bad: u64, then: Then, depth: usize, alive: &Arc<AtomicUsize>) -> Feed {
     let order = Order::new(1000, "d", 1, false, 0);
     let reader = Reader { source, order, batch: 10, position: 0 };
     let transform = Transform::default();
-    let recipe = Recipe { name: "d".to_owned(), seed: 1, phase: Phase::Train, transform };
+    let recipe = Recipe {
+        name: "d".to_owned(),
+        param: "data_param",
+        seed: 1,
+        phase: Phase::Train,
+        transform,
+    };
     Feed::start(reader, Arc::new(recipe), depth).unwrap_or_else(|e| panic!("{e}"))
 }
 

@@ -3,9 +3,12 @@
 mod broken_files;
 mod cli;
 mod custom_layer;
+#[cfg(feature = "hdf5")]
+mod hdf5;
 mod lsuv;
 mod models;
 mod net;
+mod registry;
 mod solver;
 mod support;
 mod wrong_nets;

@@ -94,6 +94,32 @@ fn parameters_of_one_name_are_one_parameter() {
     assert_eq!(net.store.params().len(), 1);
 }
 
+/// One memory, which each layer reads in its own shape; both add to its diff.
+#[test]
+fn permissive_sharing_needs_only_as_many_elements() {
+    let text = r#"
+        layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 3 } } }
+        layer { name: "one" type: "InnerProduct" bottom: "x" top: "h" param { name: "w" }
+                inner_product_param { num_output: 2 bias_term: false } }
+        layer { name: "two" type: "InnerProduct" bottom: "h" top: "y"
+                param { name: "w" share_mode: PERMISSIVE } loss_weight: 1
+                inner_product_param { num_output: 3 bias_term: false } }"#;
+    let strict = try_net(&text.replace("PERMISSIVE", "STRICT"), &NetOptions::new(Phase::Train));
+    let told = strict.err().unwrap_or_default();
+    assert!(told.contains("2x3") && told.contains("3x2") && told.contains("PERMISSIVE"), "{told}");
+    let mut net = net(text, Phase::Train);
+    assert_eq!(net.store.params().len(), 1);
+    net.store.data_mut(0).copy_from_slice(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    fill(&mut net, "x", |i| (i + 1) as f32);
+    net.forward().and_then(|_| net.backward()).unwrap_or_else(|e| panic!("{e}"));
+    let y = net.blob("y").map(|blob| blob.data.to_vec());
+    // h = [1 2 3; 4 5 6] x = (14, 32); y = [1 2; 3 4; 5 6] h.
+    assert_eq!(y, Some(vec![78.0, 170.0, 262.0]));
+    // dh = (9, 12): 9 x, 12 x; and h for each of the three rows.
+    let wanted = [9.0 + 14.0, 18.0 + 32.0, 27.0 + 14.0, 12.0 + 32.0, 24.0 + 14.0, 36.0 + 32.0];
+    assert_eq!(net.store.diff(0), wanted);
+}
+
 #[test]
 fn parameters_that_cannot_be_shared_are_refused_with_both_layers() {
     let options = NetOptions::new(Phase::Train);

@@ -14,6 +14,13 @@ const CASES: &[(&str, &[&str])] = &[
         &["there is no layer type `Convolutoin`", "similar: `Convolution`", "net.prototxt:2:"],
     ),
     (
+        r#"layer { name: "p" type: "Python" bottom: "x" top: "y" python_param { module: "pyloss" layer: "Loss" } }"#,
+        &[
+            "this layer is Python code, the class `Loss` of the module `pyloss`",
+            "run in the Python module",
+        ],
+    ),
+    (
         r#"layer { name: "r" type: "ReLU" bottom: "y" top: "z" }"#,
         &["bottom `y` is made by no layer above", "layer `r` (ReLU)", "net.prototxt:2:"],
     ),

@@ -12,6 +12,7 @@ mod gemm;
 mod geometry;
 mod lanes;
 mod lrn;
+mod lstm;
 pub mod math;
 mod norm;
 mod peak;

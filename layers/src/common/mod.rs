@@ -9,6 +9,7 @@ pub mod filter;
 pub mod flatten;
 pub mod input;
 pub mod parameter;
+pub mod python;
 pub mod reduction;
 pub mod reshape;
 pub mod silence;

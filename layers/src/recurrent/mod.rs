@@ -1,1 +1,6 @@
-//! `recurrent` layers.
+//! Layers that go through time: T x N x …, with marks where sequences begin.
+
+pub mod lstm;
+pub mod lstm_unit;
+pub mod rnn;
+mod sequence;

@@ -8,6 +8,7 @@ mod linear;
 mod loss;
 mod neuron;
 mod norm;
+mod recurrent;
 mod vision;
 
 /// Type and case.
@@ -25,6 +26,7 @@ pub fn gradients() -> impl Iterator<Item = &'static Gradient> {
         loss::GRADIENTS,
         neuron::GRADIENTS,
         norm::GRADIENTS,
+        recurrent::GRADIENTS,
         vision::GRADIENTS,
     ];
     tables.into_iter().flatten()
@@ -39,6 +41,7 @@ pub fn errors() -> impl Iterator<Item = &'static Mistake> {
         loss::ERRORS,
         neuron::ERRORS,
         norm::ERRORS,
+        recurrent::ERRORS,
         vision::ERRORS,
     ];
     tables.into_iter().flatten()

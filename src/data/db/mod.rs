@@ -2,12 +2,15 @@
 
 mod datum;
 mod idx;
+#[cfg(feature = "leveldb")]
+mod leveldb;
 #[cfg(feature = "lmdb")]
 mod lmdb;
 #[cfg(feature = "lmdb")]
 mod lmdb_file;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use cortado_layers::LayerError;
 use cortado_proto::caffe::DataParameter;
@@ -57,6 +60,17 @@ pub enum Payload {
     Datum(Vec<u8>),
     /// Values.
     Item(Item),
+    /// What becomes an item on the thread that prepares its batch: a picture in a file of its own.
+    Lazy(Arc<dyn Lazy>),
+}
+
+/// An item that is still to be made.
+pub trait Lazy: Send + Sync + std::fmt::Debug {
+    /// Makes it; `color` is about encoded pictures only.
+    ///
+    /// # Errors
+    /// Says why not.
+    fn item(&self, color: Color) -> Result<Item, String>;
 }
 
 impl Record {
@@ -64,13 +78,14 @@ impl Record {
     ///
     /// # Errors
     /// It is damaged: names the record.
-    pub fn decode(self, color: Color) -> Result<Item, LayerError> {
+    pub fn decode(self, color: Color) -> Result<Item, String> {
         let name = self.to_string();
-        match self.payload {
+        let item = match self.payload {
             Payload::Item(item) => Ok(item),
-            Payload::Datum(bytes) => datum::decode(&bytes, color)
-                .map_err(|why| LayerError::field(SOURCE, format!("{name}: {why}"))),
-        }
+            Payload::Datum(bytes) => datum::decode(&bytes, color),
+            Payload::Lazy(lazy) => lazy.item(color),
+        };
+        item.map_err(|why| format!("{name}: {why}"))
     }
 }
 
@@ -105,7 +120,10 @@ pub fn open(param: &DataParameter, folder: &Folder) -> Result<Box<dyn Source>, L
     let path = folder.find(SOURCE, param.source())?;
     match param.backend() {
         Db::Lmdb => open_lmdb(&path),
-        Db::Leveldb => Err(no_leveldb(&path, param.backend.is_some())),
+        Db::Leveldb => {
+            expect_leveldb(&path, param.backend.is_some())?;
+            open_leveldb(&path, param.shuffle())
+        }
         Db::Idx => {
             let labels = match &param.label_source {
                 Some(given) => folder.find("data_param.label_source", given)?,
@@ -145,38 +163,45 @@ fn expect_lmdb(path: &Path) -> Result<(), LayerError> {
     }
     if is_leveldb(path) {
         let why = format!("`{shown}` is a LevelDB database, the layer asks for LMDB");
-        return Err(LayerError::field(SOURCE, why).help(CONVERT));
+        return Err(LayerError::field(SOURCE, why).help("say `backend: LEVELDB`"));
     }
     let why = format!("`{shown}` is no LMDB database: it has no data.mdb, it {}", holds(path));
     Err(LayerError::field(SOURCE, why))
 }
 
-const CONVERT: &str = "LevelDB can't be read yet; write the data anew as LMDB \
-                       (`convert_imageset --backend=lmdb …`) and say `backend: LMDB`";
+#[cfg(feature = "leveldb")]
+fn open_leveldb(path: &Path, count: bool) -> Result<Box<dyn Source>, LayerError> {
+    Ok(Box::new(leveldb::LevelDb::open(path, count)?))
+}
+
+#[cfg(not(feature = "leveldb"))]
+fn open_leveldb(_: &Path, _: bool) -> Result<Box<dyn Source>, LayerError> {
+    let why = "this program was built without LevelDB";
+    Err(LayerError::field("data_param.backend", why).help("build it with the feature `leveldb`"))
+}
 
 /// LevelDB is what the original takes when no backend is given, so the message looks further.
-fn no_leveldb(path: &Path, asked_for: bool) -> LayerError {
+fn expect_leveldb(path: &Path, asked_for: bool) -> Result<(), LayerError> {
     let shown = path.display();
     if path.join("data.mdb").is_file() {
         let chosen = if asked_for { "names" } else { "means, when no backend is given," };
         let why = format!("`{shown}` is an LMDB database, the layer {chosen} LevelDB");
-        return LayerError::field("data_param.backend", why).help("say `backend: LMDB`");
+        return Err(LayerError::field("data_param.backend", why).help("say `backend: LMDB`"));
     }
     if path.is_file() {
         let why = format!("`{shown}` is a file; a LevelDB database is a folder");
         let error = LayerError::field(SOURCE, why);
-        return match idx::looks_like_idx(path) {
+        return Err(match idx::looks_like_idx(path) {
             true => error.help("it looks like an IDX file of images: say `backend: IDX`"),
             false => error,
-        };
+        });
     }
     if is_leveldb(path) {
-        let why = format!("`{shown}` is a LevelDB database, which can't be read yet");
-        return LayerError::field("data_param.backend", why).help(CONVERT);
+        return Ok(());
     }
     let why =
         format!("`{shown}` is no LevelDB database: it has no file CURRENT, it {}", holds(path));
-    LayerError::field(SOURCE, why)
+    Err(LayerError::field(SOURCE, why))
 }
 
 fn is_leveldb(path: &Path) -> bool {

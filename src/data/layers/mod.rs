@@ -1,10 +1,23 @@
 //! The layer types that bring data into a net.
 
+mod batches;
 pub mod data;
 pub mod dummy_data;
+pub mod hdf5_data;
+pub mod hdf5_output;
+pub mod image_data;
 pub mod memory_data;
+pub mod window_data;
 
 use cortado_layers::LayerKind;
 
 /// Every type of this room, sorted by type string.
-pub static KINDS: &[&LayerKind] = &[&data::KIND, &dummy_data::KIND, &memory_data::KIND];
+pub static KINDS: &[&LayerKind] = &[
+    &data::KIND,
+    &dummy_data::KIND,
+    &hdf5_data::KIND,
+    &hdf5_output::KIND,
+    &image_data::KIND,
+    &memory_data::KIND,
+    &window_data::KIND,
+];

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::aligned::with_buffer;
 use super::epilogue::{Addend, Epilogue, Finish, Output};
-use super::layout::{Blocked, BlockedMut, BlockedRef, Source, interleave};
+use super::layout::{Blocked, BlockedMut, BlockedRef, Source};
 use super::pack::{Form, PackedBlocked, Panel, Panels, windows};
 use super::tile::{At, Tile};
 use super::{LANES, SHARES, for_each_task};
@@ -409,6 +409,17 @@ impl Job<'_> {
                     self.finish.sweep(block, unsafe { self.output.data.slice(at, len) });
                 }
             }
+        }
+    }
+}
+
+/// pixels\[x\]\[c\] = planes\[c\]\[x\]
+#[inline(always)]
+fn interleave<const N: usize>(planes: [&[f32]; N], pixels: &mut [[f32; N]]) {
+    let planes = planes.map(|plane| &plane[..pixels.len()]);
+    for (x, pixel) in pixels.iter_mut().enumerate() {
+        for (to, plane) in pixel.iter_mut().zip(&planes) {
+            *to = plane[x];
         }
     }
 }

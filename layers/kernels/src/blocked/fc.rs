@@ -2,12 +2,16 @@
 
 use rayon::prelude::*;
 
+use super::aligned::with_buffer;
 use super::epilogue::{Act, Finish};
 use super::tile::{At, Tile};
 use super::{AlignedVec, LANES, for_each_task};
 use crate::blocks::Shared;
 use crate::table::Isa;
 use crate::{Kernels, Trans};
+
+/// Depth of the products summed at once: a panel's weights stay in the second cache for all images.
+const DEPTH: usize = 2048;
 
 /// Weights of an inner product: panels of one or two blocks of outputs, `[ic][16 · blocks]` each.
 #[derive(Clone, Debug)]
@@ -71,58 +75,68 @@ impl Kernels {
         }
         let finish = Finish::new(oc, bias, act);
         let width = isa.tile_blocks() * LANES;
-        let run = [0];
-        let tile = Tile {
-            full: &run,
-            full_len: ic,
-            rest: &[],
-            rest_len: 0,
-            px: ic,
-            row: 0,
-            dst_px: width,
-            dst_row: 0,
-            dst_block: LANES,
-            add_row: 0,
-            add_block: 0,
-            low: finish.low,
-            high: finish.high,
-        };
+        let zeros = [0.0; 2 * LANES];
         let shared = Shared::new(dst);
         for_each_task(oc.div_ceil(width), n * oc * ic, |panel| {
-            let (first, blocks) = (panel * width, packed.width(panel) / LANES);
-            let count = width.min(oc - first);
-            // Room for the lanes past the last output.
-            let mut results = [0.0; 14 * 2 * LANES];
-            let (mut image, tiles) = (0, n.div_ceil(isa.tile_width()));
-            for i in 0..tiles {
-                let images = (n - image).div_ceil(tiles - i);
-                let slopes = finish.slopes.as_ref();
-                // SAFETY: the packed weights hold `ic` times the panel's width, the source `images`
-                // times `ic` from there on, the results the largest tile.
-                unsafe {
-                    let at = At {
-                        src: src.as_ptr().add(image * ic),
-                        weights: packed.data.as_ptr().add(first * ic),
-                        bias: finish.bias.as_ptr().add(first),
-                        slopes: slopes.map_or(std::ptr::null(), |s| s.as_ptr().add(first)),
-                        add: std::ptr::null(),
-                        dst: results.as_mut_ptr(),
+            let (first, lanes) = (panel * width, packed.width(panel));
+            let (count, blocks) = (width.min(oc - first), lanes / LANES);
+            // `[blocks][n][16]`
+            with_buffer(lanes * n, |sums| {
+                for start in (0..ic.max(1)).step_by(DEPTH) {
+                    let end = ic.min(start + DEPTH);
+                    let (is_first, is_last) = (start == 0, end == ic);
+                    let tile = Tile {
+                        full: &[0],
+                        full_len: end - start,
+                        rest: &[],
+                        rest_len: 0,
+                        px: ic,
+                        row: 0,
+                        dst_px: LANES,
+                        dst_row: 0,
+                        dst_block: n * LANES,
+                        add_row: 0,
+                        add_block: n * LANES,
+                        low: if is_last { finish.low } else { f32::NEG_INFINITY },
+                        high: if is_last { finish.high } else { f32::INFINITY },
                     };
-                    isa.kernel(blocks, 1, images, ic)(&tile, &at);
+                    let bias = if is_first { &finish.bias[first..] } else { &zeros };
+                    let slopes = finish.slopes.as_ref().filter(|_| is_last);
+                    let (mut image, tiles) = (0, n.div_ceil(isa.tile_width()));
+                    for i in 0..tiles {
+                        let images = (n - image).div_ceil(tiles - i);
+                        let sums = sums[image * LANES..].as_mut_ptr();
+                        // SAFETY: the packed weights hold `ic` times the panel's width, the source
+                        // `images` times `ic` from `image` on, the sums all images of all blocks.
+                        unsafe {
+                            let at = At {
+                                src: src.as_ptr().add(image * ic + start),
+                                weights: packed.data.as_ptr().add(first * ic + start * lanes),
+                                bias: bias.as_ptr(),
+                                slopes: slopes.map_or(std::ptr::null(), |s| s.as_ptr().add(first)),
+                                add: if is_first { std::ptr::null() } else { sums },
+                                dst: sums,
+                            };
+                            isa.kernel(blocks, 1, images, ic)(&tile, &at);
+                        }
+                        image += images;
+                    }
                 }
                 if finish.sweeps() {
                     self.vectorize(
                         #[inline(always)]
-                        || finish.sweep(0, &mut results),
+                        || finish.sweep(0, sums),
                     );
                 }
-                for (i, result) in results.chunks_exact(width).take(images).enumerate() {
-                    // SAFETY: every task has outputs of its own.
-                    let to = unsafe { shared.range((image + i) * oc + first, count) };
-                    to.copy_from_slice(&result[..count]);
+                for (block, sums) in sums.chunks_exact(n * LANES).enumerate() {
+                    let count = count.saturating_sub(block * LANES).min(LANES);
+                    for (image, sums) in sums.chunks_exact(LANES).enumerate() {
+                        let at = image * oc + first + block * LANES;
+                        // SAFETY: every task has outputs of its own.
+                        unsafe { shared.range(at, count) }.copy_from_slice(&sums[..count]);
+                    }
                 }
-                image += images;
-            }
+            });
         });
     }
 }

@@ -24,6 +24,8 @@ pub(crate) trait Lanes: Copy {
     unsafe fn max(self, other: Self) -> Self;
     /// The smaller one; `self` where it is NaN.
     unsafe fn min(self, other: Self) -> Self;
+    /// Elements of both by turns: of the first halves, of the second halves.
+    unsafe fn zip(self, other: Self) -> [Self; 2];
 }
 
 /// Plain numbers, which the compiler turns into what the machine has.
@@ -32,7 +34,7 @@ pub(super) struct Plain([f32; LANES]);
 
 impl Plain {
     #[inline(always)]
-    fn zip(self, other: Plain, f: impl Fn(f32, f32) -> f32) -> Plain {
+    fn each(self, other: Plain, f: impl Fn(f32, f32) -> f32) -> Plain {
         Plain(std::array::from_fn(|l| f(self.0[l], other.0[l])))
     }
 }
@@ -62,27 +64,33 @@ impl Lanes for Plain {
 
     #[inline(always)]
     unsafe fn add(self, other: Plain) -> Plain {
-        self.zip(other, |a, b| a + b)
+        self.each(other, |a, b| a + b)
     }
 
     #[inline(always)]
     unsafe fn sub(self, other: Plain) -> Plain {
-        self.zip(other, |a, b| a - b)
+        self.each(other, |a, b| a - b)
     }
 
     #[inline(always)]
     unsafe fn mul(self, other: Plain) -> Plain {
-        self.zip(other, |a, b| a * b)
+        self.each(other, |a, b| a * b)
     }
 
     #[inline(always)]
     unsafe fn max(self, other: Plain) -> Plain {
-        self.zip(other, |a, b| if b > a { b } else { a })
+        self.each(other, |a, b| if b > a { b } else { a })
     }
 
     #[inline(always)]
     unsafe fn min(self, other: Plain) -> Plain {
-        self.zip(other, |a, b| if b < a { b } else { a })
+        self.each(other, |a, b| if b < a { b } else { a })
+    }
+
+    #[inline(always)]
+    unsafe fn zip(self, other: Plain) -> [Plain; 2] {
+        let element = |i: usize| if i.is_multiple_of(2) { self.0[i / 2] } else { other.0[i / 2] };
+        [Plain(std::array::from_fn(element)), Plain(std::array::from_fn(|i| element(i + LANES)))]
     }
 }
 
@@ -153,6 +161,26 @@ pub(super) mod x86 {
             // SAFETY: the caller has the instruction set.
             unsafe { Two(_mm256_min_ps(other.0, self.0), _mm256_min_ps(other.1, self.1)) }
         }
+
+        #[inline(always)]
+        unsafe fn zip(self, other: Two) -> [Two; 2] {
+            // SAFETY: the caller has the instruction set.
+            unsafe {
+                let (low, high) =
+                    (_mm256_unpacklo_ps(self.0, other.0), _mm256_unpackhi_ps(self.0, other.0));
+                let first = Two(
+                    _mm256_permute2f128_ps::<0x20>(low, high),
+                    _mm256_permute2f128_ps::<0x31>(low, high),
+                );
+                let (low, high) =
+                    (_mm256_unpacklo_ps(self.1, other.1), _mm256_unpackhi_ps(self.1, other.1));
+                let second = Two(
+                    _mm256_permute2f128_ps::<0x20>(low, high),
+                    _mm256_permute2f128_ps::<0x31>(low, high),
+                );
+                [first, second]
+            }
+        }
     }
 
     impl Lanes for __m512 {
@@ -209,6 +237,20 @@ pub(super) mod x86 {
         unsafe fn min(self, other: __m512) -> __m512 {
             // SAFETY: the caller has the instruction set.
             unsafe { _mm512_min_ps(other, self) }
+        }
+
+        #[inline(always)]
+        unsafe fn zip(self, other: __m512) -> [__m512; 2] {
+            // SAFETY: the caller has the instruction set.
+            unsafe {
+                let first =
+                    _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+                let second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
+                [
+                    _mm512_permutex2var_ps(self, first, other),
+                    _mm512_permutex2var_ps(self, second, other),
+                ]
+            }
         }
     }
 }

@@ -131,68 +131,6 @@ fn check(of: Blocked, len: usize, c_offset: usize, [n, c, h, w]: [usize; 4]) {
 }
 
 impl Kernels {
-    /// dst = src (NCHW), halo and spare lanes zero.
-    pub fn to_blocked(&self, src: &[f32], to: Blocked, dst: &mut [f32]) {
-        assert_eq!(src.len(), to.plain_len(), "source of another shape");
-        assert_eq!(dst.len(), to.len(), "destination of another shape");
-        let (Blocked { c, h, w, halo, .. }, row) = (to, to.row());
-        self.for_planes(to, dst, |n, block, plane| {
-            plane[..halo * row].fill(0.0);
-            plane[(h + halo) * row..].fill(0.0);
-            let lanes = to.lanes(block);
-            for y in 0..h {
-                let line = &mut plane[(halo + y) * row..][..row];
-                let (before, line) = line.split_at_mut(halo * LANES);
-                let (pixels, after) = line.split_at_mut(w * LANES);
-                before.fill(0.0);
-                after.fill(0.0);
-                let (pixels, _) = pixels.as_chunks_mut::<LANES>();
-                let from = |l: usize| {
-                    let channel = n * c + block * LANES + l;
-                    &src[(channel * h + y) * w..][..w]
-                };
-                if lanes == LANES {
-                    interleave(std::array::from_fn(from), pixels);
-                    continue;
-                }
-                pixels.fill([0.0; LANES]);
-                for l in 0..lanes {
-                    pixels.iter_mut().zip(from(l)).for_each(|(pixel, &x)| pixel[l] = x);
-                }
-            }
-        });
-    }
-
-    /// dst (NCHW) = src.
-    pub fn from_blocked(&self, src: BlockedRef<'_>, c: usize, dst: &mut [f32]) {
-        let of = src.of;
-        let Blocked { n, h, w, .. } = of;
-        src.check([n, c, h, w]);
-        assert_eq!(dst.len(), n * c * h * w, "destination of another shape");
-        let (first, blocks) = (src.c_offset / LANES, c.div_ceil(LANES));
-        let shared = Shared::new(dst);
-        for_each_task(n * blocks, n * c * h * w, |task| {
-            let (image, block) = (task / blocks, task % blocks);
-            let lanes = LANES.min(c - block * LANES);
-            let channel = image * c + block * LANES;
-            // SAFETY: every task has channels of its own.
-            let planes = unsafe { shared.range(channel * h * w, lanes * h * w) };
-            self.vectorize(
-                #[inline(always)]
-                || {
-                    for y in 0..h {
-                        let pixels = &src.data[of.at(image, first + block, y)..][..w * LANES];
-                        for l in 0..lanes {
-                            let to = &mut planes[(l * h + y) * w..][..w];
-                            let from = pixels[l..].iter().step_by(LANES);
-                            to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
-                        }
-                    }
-                },
-            );
-        });
-    }
-
     /// dst = src with another halo. Layouts differ in nothing else.
     pub fn reblock(&self, from: Blocked, src: &[f32], to: Blocked, dst: &mut [f32]) {
         assert_eq!(from.with_halo(to.halo), to, "the layouts differ in more than the halo");
@@ -226,7 +164,7 @@ impl Kernels {
         if halo == 0 {
             return;
         }
-        self.for_planes(of, data, |_, _, plane| {
+        for_each_plane(of, data, |_, _, plane| {
             plane[..halo * row].fill(0.0);
             plane[(of.h + halo) * row..].fill(0.0);
             for line in plane[halo * row..(of.h + halo) * row].chunks_exact_mut(row) {
@@ -235,33 +173,18 @@ impl Kernels {
             }
         });
     }
-
-    /// Calls `f(image, block, plane with its halo)` for all planes.
-    fn for_planes(
-        &self,
-        of: Blocked,
-        data: &mut [f32],
-        f: impl Fn(usize, usize, &mut [f32]) + Sync,
-    ) {
-        let shared = Shared::new(data);
-        for_each_task(of.n * of.blocks(), of.len(), |task| {
-            // SAFETY: every task has a plane of its own.
-            let plane = unsafe { shared.range(task * of.plane(), of.plane()) };
-            self.vectorize(
-                #[inline(always)]
-                || f(task / of.blocks(), task % of.blocks(), plane),
-            );
-        });
-    }
 }
 
-/// pixels\[x\]\[l\] = rows\[l\]\[x\]
-#[inline(always)]
-pub(super) fn interleave<const N: usize>(rows: [&[f32]; N], pixels: &mut [[f32; N]]) {
-    let rows = rows.map(|row| &row[..pixels.len()]);
-    for (x, pixel) in pixels.iter_mut().enumerate() {
-        for (to, row) in pixel.iter_mut().zip(&rows) {
-            *to = row[x];
-        }
-    }
+/// Calls `f(image, block, plane with its halo)` for all planes.
+pub(super) fn for_each_plane(
+    of: Blocked,
+    data: &mut [f32],
+    f: impl Fn(usize, usize, &mut [f32]) + Sync,
+) {
+    let shared = Shared::new(data);
+    for_each_task(of.n * of.blocks(), of.len(), |task| {
+        // SAFETY: every task has a plane of its own.
+        let plane = unsafe { shared.range(task * of.plane(), of.plane()) };
+        f(task / of.blocks(), task % of.blocks(), plane);
+    });
 }

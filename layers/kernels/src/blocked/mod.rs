@@ -18,6 +18,7 @@ mod lrn;
 mod pack;
 mod pointwise;
 mod pool;
+mod reorder;
 mod tile;
 mod winograd;
 

@@ -15,7 +15,7 @@ use super::epilogue::{Addend, Finish, Output};
 use super::lanes::{Lanes, WithLanes};
 use super::pack::windows;
 use super::tile::{At, Tile};
-use super::{AlignedVec, LANES, for_each_task};
+use super::{AlignedVec, LANES, SHARES, for_each_task};
 use crate::Kernels;
 use crate::geometry::ConvGeometry;
 use crate::shared::Shared;
@@ -29,8 +29,9 @@ const POINTS: usize = IN * IN;
 
 /// Floats of transformed tiles that stay in the second cache.
 const CACHED: usize = 128 << 10;
-/// Fewer tiles than this are not worth reading the weights for.
-const FEW: usize = 10;
+/// Tiles that are worth a task of their own, and those whose products stay in the second cache.
+const FEW: usize = 14;
+const MANY: usize = 64;
 
 /// Transformed weights: `[panels][36][ic][16 · blocks]`.
 #[derive(Clone, Debug)]
@@ -112,23 +113,32 @@ impl Kernels {
         let job = Job { k: self, g, input, weights, finish, add, output, grid };
         let (blocks, panels) = (g.ic.div_ceil(LANES), job.panels());
         let threads = rayon::current_num_threads();
+        let wanted = if threads == 1 { 1 } else { SHARES * threads };
         let most = (CACHED / (POINTS * g.ic)).max(self.isa.tile_width());
-        let wanted = if threads == 1 { 1 } else { 3 * threads };
-        let chunk = tiles.div_ceil(wanted).min(most);
-        let chunk = tiles.div_ceil(tiles.div_ceil(chunk));
+        let chunks = tiles.div_ceil(tiles.div_ceil(wanted).min(most));
+        let chunk = tiles.div_ceil(chunks);
         let work = g.macs() as usize;
-        if threads > 1 && chunk < FEW {
-            // Few tiles: each thread reads a part of the weights, all tiles at once.
+        // Chunks that go through all phases by themselves read all weights each. Tiles that wait for
+        // each other are read by every panel of weights.
+        if chunks > 1 && (chunks - 1) * g.oc > panels * tiles {
             return with_buffer(POINTS * blocks * LANES * tiles, |v| {
-                let v = Shared::new(v);
-                for_each_task(blocks, work, |block| job.transform(block, 0..tiles, v));
-                for_each_task(panels, work, |panel| job.multiply(panel, 0..tiles, v));
+                let v = Tiles { first: 0, count: tiles, data: Shared::new(v) };
+                let parts = |others: usize| wanted.div_ceil(others).min(tiles.div_ceil(FEW));
+                let part = |i: usize, parts: usize| i * tiles / parts..(i + 1) * tiles / parts;
+                let cuts = parts(blocks);
+                for_each_task(blocks * cuts, work, |task| {
+                    job.transform(task / cuts, part(task % cuts, cuts), v);
+                });
+                let cuts = parts(panels).max(tiles.div_ceil(MANY));
+                for_each_task(panels * cuts, work, |task| {
+                    job.multiply(task / cuts, part(task % cuts, cuts), v);
+                });
             });
         }
-        for_each_task(tiles.div_ceil(chunk), work, |task| {
+        for_each_task(chunks, work, |task| {
             let tiles = task * chunk..tiles.min((task + 1) * chunk);
             with_buffer(POINTS * blocks * LANES * tiles.len(), |v| {
-                let v = Shared::new(v);
+                let v = Tiles { first: tiles.start, count: tiles.len(), data: Shared::new(v) };
                 (0..blocks).for_each(|block| job.transform(block, tiles.clone(), v));
                 (0..panels).for_each(|panel| job.multiply(panel, tiles.clone(), v));
             });
@@ -136,7 +146,15 @@ impl Kernels {
     }
 }
 
-/// A convolution on its way. Transformed tiles are `[36][ic blocks][tiles][16]`.
+/// Transformed tiles, `[36][ic blocks][count][16]`, and which the first is.
+#[derive(Clone, Copy)]
+struct Tiles<'a> {
+    first: usize,
+    count: usize,
+    data: Shared<'a>,
+}
+
+/// A convolution on its way.
 struct Job<'a> {
     k: &'a Kernels,
     g: &'a ConvGeometry,
@@ -161,17 +179,18 @@ impl Job<'_> {
     }
 
     /// Transforms a block of input channels.
-    fn transform(&self, block: usize, tiles: Range<usize>, v: Shared<'_>) {
+    fn transform(&self, block: usize, tiles: Range<usize>, v: Tiles<'_>) {
         self.k.with_lanes(Transform { job: self, block, tiles, v });
     }
 
     /// All products of a panel of output channels, and its results.
-    fn multiply(&self, panel: usize, tiles: Range<usize>, v: Shared<'_>) {
+    fn multiply(&self, panel: usize, tiles: Range<usize>, v: Tiles<'_>) {
         let (ic, isa) = (self.g.ic, self.k.isa);
         let blocks = ic.div_ceil(LANES);
         let first = panel * isa.tile_blocks();
         let lanes = isa.tile_blocks().min(self.g.oc.div_ceil(LANES) - first) * LANES;
-        let runs: Vec<usize> = (0..blocks).map(|block| block * tiles.len() * LANES).collect();
+        let runs: Vec<usize> = (0..blocks).map(|block| block * v.count * LANES).collect();
+        let start = tiles.start - v.first;
         let (full, rest) = runs.split_at(ic / LANES);
         let tile = Tile {
             full,
@@ -201,7 +220,7 @@ impl Job<'_> {
                     // long as their shapes above say, and this tile lies inside.
                     unsafe {
                         let at = At {
-                            src: v.at((point * blocks * tiles.len() + at) * LANES),
+                            src: v.data.at((point * blocks * v.count + start + at) * LANES),
                             weights: weights.as_ptr(),
                             bias: zeros.as_ptr(),
                             slopes: std::ptr::null(),
@@ -282,7 +301,7 @@ struct Transform<'a> {
     job: &'a Job<'a>,
     block: usize,
     tiles: Range<usize>,
-    v: Shared<'a>,
+    v: Tiles<'a>,
 }
 
 impl WithLanes for Transform<'_> {
@@ -293,8 +312,7 @@ impl WithLanes for Transform<'_> {
         let blocks = job.g.ic.div_ceil(LANES);
         // Rows and columns with the padding.
         let (height, width) = (down.output + 2, across.output + 2);
-        let count = tiles.len();
-        for (i, tile) in tiles.enumerate() {
+        for tile in tiles {
             let [n, ty, tx] = job.place(tile);
             let (y, x) = (ty * OUT, tx * OUT);
             let src = input.first + n * input.image + block * input.block;
@@ -324,7 +342,8 @@ impl WithLanes for Transform<'_> {
                     let column = at_points(column(&d, px));
                     for (py, value) in column.into_iter().enumerate() {
                         let point = py * IN + px;
-                        value.store(v.at(((point * blocks + block) * count + i) * LANES));
+                        let to = ((point * blocks + block) * v.count + tile - v.first) * LANES;
+                        value.store(v.data.at(to));
                     }
                 }
             }

@@ -5,6 +5,7 @@ pub mod conv;
 pub mod eltwise;
 pub mod gemm;
 pub mod lrn;
+pub mod lstm;
 pub mod norm;
 pub mod pool;
 pub mod reduce;

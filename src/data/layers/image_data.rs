@@ -1,0 +1,163 @@
+//! ImageData: batches of pictures named in a text file.
+
+use std::sync::Arc;
+
+use cortado_layers::{Arity, GradBottoms, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs};
+
+use super::batches::{Batches, Plan};
+use crate::data::db::{Lazy, Payload};
+use crate::data::image::{decode, resize};
+use crate::data::{Color, Folder, Item, Pixels, Record, Source, Transform};
+
+/// The type `ImageData`.
+pub static KIND: LayerKind = LayerKind::new("ImageData", build, &DOC)
+    .bottoms(Arity::exactly(0))
+    .tops(Arity::exactly(2))
+    .needs(|_| Needs::NOTHING)
+    .grads(GradBottoms::None)
+    .dynamic();
+
+const SOURCE: &str = "image_data_param.source";
+
+static DOC: LayerDoc = LayerDoc {
+    summary: "Batches of pictures and their labels from a text file of paths.",
+    params: &["image_data_param", "transform_param"],
+    bottoms: &[],
+    tops: &["data: N x C x H x W, the pictures after `transform_param`", "label: N"],
+    blobs: &[],
+    forward: "top[n] = transform(picture at position + n); then position += N",
+    backward: "",
+    notes: "\
+Each line of `source` is a path, a space and a whole number; the path may hold spaces. `root_folder` \
+is put before the path as it stands (end it with a slash). Pictures come as blue, green, red, or with \
+`is_color: false` gray; `new_height` and `new_width`, given together, resize them first as OpenCV's \
+bilinear does. They come in the order of the file and start again after the last; with `shuffle: \
+true` every pass over them has a new order, drawn from the seed. `rand_skip` starts after a number of \
+pictures drawn from the seed. Pictures of different sizes need a size, a crop or batch_size 1: the \
+shape of the tops follows the first picture of each batch. Batches are prepared ahead as those of \
+`Data` are; `transform_param` is described there. JPEG and PNG are read.",
+    example: r#"layer {
+  name: "pictures"
+  type: "ImageData"
+  top: "data"
+  top: "label"
+  transform_param { mirror: true crop_size: 227 mean_value: 104 mean_value: 117 mean_value: 123 }
+  image_data_param {
+    source: "train.txt" root_folder: "pictures/" batch_size: 50 shuffle: true
+    new_height: 256 new_width: 256
+  }
+}"#,
+    source: "Caffe: image_data_layer.cpp",
+};
+
+/// Batches prepared ahead: the original's number, which has no field here.
+pub(super) const AHEAD: u32 = 4;
+
+fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
+    let param = def.image_data_param.clone().unwrap_or_default();
+    let field =
+        |name: &str, why: String| Err(LayerError::field(format!("image_data_param.{name}"), why));
+    if param.batch_size() == 0 {
+        return field("batch_size", "a batch holds at least one picture, found 0".to_owned());
+    }
+    let (height, width) = (param.new_height() as usize, param.new_width() as usize);
+    if (height == 0) != (width == 0) {
+        let why = format!("new_height and new_width go together, found {height} and {width}");
+        return field("new_height", why);
+    }
+    let folder = Folder::of(def);
+    let color = if param.is_color() { Color::Bgr } else { Color::Gray };
+    let look =
+        Look { folder: folder.clone(), color, size: (height > 0).then_some([height, width]) };
+    let look = Arc::new(look);
+    Ok(Box::new(Batches::new(Plan {
+        param: "image_data_param",
+        source: param.source().to_owned(),
+        batch: param.batch_size(),
+        repeats: true,
+        prefetch: AHEAD,
+        shuffle: param.shuffle(),
+        rand_skip: param.rand_skip(),
+        transform: Transform::new(&def.transform_param.clone().unwrap_or_default())?,
+        folder: folder.clone(),
+        open: Box::new(move |_, _| {
+            let path = folder.find(SOURCE, param.source())?;
+            let text = std::fs::read(&path)
+                .map_err(|e| format!("can't read `{}`: {e}", path.display()))
+                .map_err(|why| LayerError::field(SOURCE, why))?;
+            let lines = entries(&String::from_utf8_lossy(&text), param.root_folder());
+            let lines = lines
+                .map_err(|why| LayerError::field(SOURCE, format!("`{}` {why}", path.display())))?;
+            Ok(Box::new(List { lines, look: look.clone() }))
+        }),
+    })))
+}
+
+/// Path and label of each line.
+fn entries(text: &str, root: &str) -> Result<Vec<(String, i32)>, String> {
+    let mut found = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim_end();
+        if line.is_empty() {
+            continue;
+        }
+        let parts = line.rsplit_once(' ');
+        let entry = parts.and_then(|(path, label)| Some((path.trim_end(), label.parse().ok()?)));
+        let Some((path, label)) = entry else {
+            let number = number + 1;
+            return Err(format!(
+                "has `{line}` on line {number}; a path, a space and a whole number are wanted"
+            ));
+        };
+        found.push((format!("{root}{path}"), label));
+    }
+    if found.is_empty() { Err("names no pictures".to_owned()) } else { Ok(found) }
+}
+
+/// How pictures are looked for and at.
+#[derive(Debug)]
+struct Look {
+    folder: Folder,
+    color: Color,
+    size: Option<[usize; 2]>,
+}
+
+struct List {
+    lines: Vec<(String, i32)>,
+    look: Arc<Look>,
+}
+
+impl Source for List {
+    fn records(&self) -> u64 {
+        self.lines.len() as u64
+    }
+
+    fn read(&mut self, numbers: &[u64]) -> Result<Vec<Record>, LayerError> {
+        let record = |&index: &u64| {
+            let (path, label) = self.lines[index as usize].clone();
+            let entry = Entry { path: path.clone(), label, look: self.look.clone() };
+            Record { index, key: path, payload: Payload::Lazy(Arc::new(entry)) }
+        };
+        Ok(numbers.iter().map(record).collect())
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    path: String,
+    label: i32,
+    look: Arc<Look>,
+}
+
+impl Lazy for Entry {
+    fn item(&self, _: Color) -> Result<Item, String> {
+        let path = self.look.folder.find(SOURCE, &self.path).map_err(|e| e.why)?;
+        let bytes = std::fs::read(&path).map_err(|e| format!("can't read the file: {e}"))?;
+        let mut picture = decode(&bytes, self.look.color)?;
+        if let Some([height, width]) = self.look.size {
+            picture = resize(&picture, height, width);
+        }
+        let pixels = Pixels::U8(picture.data);
+        Ok(Item { shape: picture.shape, pixels, label: self.label })
+    }
+}

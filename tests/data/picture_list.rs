@@ -1,0 +1,78 @@
+//! ImageData: lists of pictures, order, mistakes.
+
+use std::path::Path;
+
+use cortado_layers::Phase;
+
+use crate::files::{batches, folder, golden, net, try_net, write};
+
+fn layer(param: &str) -> String {
+    let root = format!("{}/", golden("data/images").display());
+    format!(
+        "layer {{ name: \"d\" type: \"ImageData\" top: \"data\" top: \"label\" \
+         image_data_param {{ source: \"list.txt\" root_folder: {root:?} {param} }} }}"
+    )
+}
+
+fn labels(folder: &Path, param: &str, passes: usize) -> Vec<f32> {
+    let mut net = net(folder, &layer(param), Phase::Train, 1);
+    batches(&mut net, passes).into_iter().flat_map(|(_, labels)| labels).collect()
+}
+
+#[test]
+fn pictures_come_in_order_or_shuffled_for_every_pass() {
+    let folder = folder();
+    write(folder.path(), "list.txt", b"im1.png 1\r\nsub/im2.png 2\n\nim3.png -3\n");
+    let wanted = [1.0, 2.0, -3.0, 1.0, 2.0, -3.0];
+    // A batch may be larger than the list, as in the original.
+    assert_eq!(labels(folder.path(), "batch_size: 6", 1), wanted);
+    assert_eq!(labels(folder.path(), "batch_size: 2", 3), wanted);
+    let found = labels(folder.path(), "batch_size: 3 shuffle: true", 10);
+    for epoch in found.chunks(3) {
+        let mut epoch = epoch.to_vec();
+        epoch.sort_by(f32::total_cmp);
+        assert_eq!(epoch, [-3.0, 1.0, 2.0]);
+    }
+    assert!(found.chunks(3).any(|epoch| epoch != &wanted[..3]));
+}
+
+#[test]
+fn a_path_may_hold_spaces() {
+    let folder = folder();
+    let picture = std::fs::read(golden("data/images/im1.png")).expect("it is there");
+    write(folder.path(), "a b.png", &picture);
+    write(folder.path(), "list.txt", b"a b.png 7\n");
+    let text = layer("batch_size: 1");
+    let root = text.find("root_folder").expect("it is given");
+    let end = text.find(" batch_size").expect("it is given");
+    let text = [&text[..root], &text[end..]].concat();
+    let found = batches(&mut net(folder.path(), &text, Phase::Test, 1), 1);
+    assert_eq!(found[0].1, [7.0]);
+}
+
+#[test]
+fn mistakes_are_named() {
+    let folder = folder();
+    let refused = |list: &str, param: &str, wanted: &str| {
+        write(folder.path(), "list.txt", list.as_bytes());
+        let made = try_net(folder.path(), &layer(param), Phase::Train, 1);
+        let run = made.and_then(|mut net| net.forward().map(drop).map_err(|e| e.to_string()));
+        let error = run.expect_err(wanted);
+        assert!(error.contains(wanted), "wanted {wanted}\n{error}");
+    };
+    let one = "im1.png 1\n";
+    refused(one, "batch_size: 0", "a batch holds at least one picture, found 0");
+    refused(one, "new_height: 5", "new_height and new_width go together, found 5 and 0");
+    refused("", "", "names no pictures");
+    refused("im1.png\n", "", "has `im1.png` on line 1; a path, a space and a whole number");
+    refused("im1.png 1\nim1.png 2.5\n", "", "on line 2");
+    refused("none.png 1\n", "", "there is no");
+    // The second picture is missing: its batch fails, not the net.
+    refused("im1.png 1\nnone.png 1\n", "batch_size: 2", "none.png");
+    write(folder.path(), "text.png", b"no picture");
+    let root = format!("root_folder: {:?}", format!("{}/", golden("data/images").display()));
+    let text = layer("").replace(&root, "");
+    write(folder.path(), "list.txt", b"text.png 1");
+    let error = try_net(folder.path(), &text, Phase::Train, 1).map(|_| ()).expect_err("no picture");
+    assert!(error.contains("record 0 (key `text.png`): it is no picture"), "{error}");
+}
