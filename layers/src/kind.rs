@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Layer, LayerDef, LayerDoc, LayerError, Shape};
+use crate::{Layer, LayerDef, LayerDoc, LayerError, LowerCx, Prim, Shape};
 
 /// How many bottoms or tops a type takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +120,9 @@ pub type Build = fn(&LayerDef) -> Result<Box<dyn Layer>, LayerError>;
 /// Multiply-adds from the shapes of bottoms, tops and parameters.
 pub type Macs = fn(&[Shape], &[Shape], &[Shape]) -> u64;
 
+/// What a layer means where it stands; `None` where it has to run as it is.
+pub type Lower = fn(&LowerCx<'_>) -> Option<Prim>;
+
 /// One layer type. Made by [`LayerKind::new`] and the `const` methods that follow it:
 ///
 /// ```ignore
@@ -159,6 +162,8 @@ pub struct LayerKind {
     pub layouts: Layouts,
     /// Parameter blocks outside our schema that `build` reads by `LayerDef::extension`.
     pub extensions: &'static [&'static str],
+    /// What it means, for the planner of inference; a type without a meaning runs as it is.
+    pub lower: Option<Lower>,
     /// Multiply-adds of a forward pass, for types whose work they measure.
     pub macs: Option<Macs>,
     /// Which dialect of Caffe the type comes from.
@@ -189,6 +194,7 @@ impl LayerKind {
             dynamic: false,
             layouts: Layouts::NchwOnly,
             extensions: &[],
+            lower: None,
             macs: None,
             dialect: "caffe",
         }
@@ -275,6 +281,12 @@ impl LayerKind {
     /// Reads these parameter blocks that the schema does not know.
     pub const fn extensions(mut self, names: &'static [&'static str]) -> LayerKind {
         self.extensions = names;
+        self
+    }
+
+    /// Means what this function says.
+    pub const fn lower(mut self, lower: Lower) -> LayerKind {
+        self.lower = Some(lower);
         self
     }
 

@@ -2,26 +2,43 @@
 
 use std::any::Any;
 use std::collections::HashMap;
+use std::sync::Arc;
 
-/// Which parameter, in which form.
+/// Whose weights, in which form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PackKey {
-    /// Number of the parameter in its store.
-    pub param: usize,
-    /// Name of the form, chosen by the layer that asks.
+    /// Number of the parameter in its store, or of whatever else the form belongs to.
+    pub owner: usize,
+    /// Name of the form, chosen by who asks.
     pub form: &'static str,
 }
 
 /// The packed weights of a net. Owned by the net, survives reshape.
 #[derive(Default)]
 pub struct PackCache {
-    entries: HashMap<PackKey, (u64, Box<dyn Any + Send>)>,
+    entries: HashMap<PackKey, (u64, Arc<dyn Any + Send + Sync>)>,
 }
 
 impl PackCache {
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.entries.clear();
+    }
+
+    /// The entry of a key, made by `pack` unless one of this version is there.
+    pub fn shared<T: Any + Send + Sync>(
+        &mut self,
+        key: PackKey,
+        version: u64,
+        pack: impl FnOnce() -> T,
+    ) -> Arc<T> {
+        let found = self.entries.get(&key).filter(|(at, _)| *at == version);
+        if let Some(packed) = found.and_then(|(_, packed)| packed.clone().downcast().ok()) {
+            return packed;
+        }
+        let packed = Arc::new(pack());
+        self.entries.insert(key, (version, packed.clone()));
+        packed
     }
 }
 
@@ -39,19 +56,13 @@ impl<'a> Packs<'a> {
     }
 
     /// Weight `i` in `form`, made by `pack` unless an up-to-date one is there.
-    pub fn get<T: Any + Send>(
+    pub fn get<T: Any + Send + Sync>(
         &mut self,
         i: usize,
         form: &'static str,
         pack: impl FnOnce() -> T,
-    ) -> &T {
-        let (param, version) = self.weights[i];
-        let key = PackKey { param, form };
-        let fresh = matches!(self.cache.entries.get(&key),
-            Some((at, packed)) if *at == version && packed.is::<T>());
-        if !fresh {
-            self.cache.entries.insert(key, (version, Box::new(pack())));
-        }
-        self.cache.entries[&key].1.downcast_ref().expect("the entry was checked or made as a T")
+    ) -> Arc<T> {
+        let (owner, version) = self.weights[i];
+        self.cache.shared(PackKey { owner, form }, version, pack)
     }
 }

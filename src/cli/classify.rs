@@ -9,7 +9,7 @@ use cortado::net::Net;
 use cortado_layers::{Phase, Shape};
 use serde_json::json;
 
-use super::model::ModelArgs;
+use super::model::{ModelArgs, PlanArgs};
 use super::{Failure, RunArgs, say};
 
 /// Classify pictures with a deploy net
@@ -49,6 +49,8 @@ pub struct ClassifyArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    plan: PlanArgs,
+    #[command(flatten)]
     run: RunArgs,
     /// Pictures (JPEG, PNG)
     #[arg(required = true, value_name = "IMAGE")]
@@ -65,9 +67,12 @@ enum Channels {
 /// Runs the command.
 pub fn run(args: ClassifyArgs) -> Result<(), Failure> {
     let labels = args.labels.as_deref().map(read_labels).transpose()?;
-    let mut net = args.model.load(Phase::Test, &args.run)?;
+    let mut net = args.model.load(Phase::Test, &args.run, args.plan, false)?;
     let input = one_input(&net)?;
-    let shape = net.blob(&input).map(|blob| blob.shape.clone()).unwrap_or_default();
+    if let Some(output) = args.output.as_deref().filter(|name| net.shape(name).is_some()) {
+        net.keep(&[output])?;
+    }
+    let shape = net.shape(&input).cloned().unwrap_or_default();
     let [_, channels, height, width] = shape[..] else {
         return Err(bad(format!(
             "input `{input}` is {shape}; a picture wants 4 axes (N x C x H x W)"

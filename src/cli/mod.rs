@@ -4,6 +4,7 @@ mod classify;
 mod layers;
 mod log;
 mod model;
+mod plan;
 mod spelling;
 mod summary;
 mod test;

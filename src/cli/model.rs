@@ -19,10 +19,29 @@ pub struct ModelArgs {
     pub weights: Vec<PathBuf>,
 }
 
+/// How a net that is only used runs.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct PlanArgs {
+    /// Run layer by layer, without a plan
+    #[arg(long)]
+    pub no_plan: bool,
+    /// Leave out algorithms that lose a few bits (Winograd's convolution)
+    #[arg(long)]
+    pub exact: bool,
+}
+
 impl ModelArgs {
-    /// Builds the net and loads its weights; notes go to the log.
-    pub fn load(&self, phase: Phase, run: &RunArgs) -> Result<Net, Failure> {
+    /// Builds the net and loads its weights; notes go to the log. Without `gradients` there is no
+    /// backward pass.
+    pub fn load(
+        &self,
+        phase: Phase,
+        run: &RunArgs,
+        plan: PlanArgs,
+        gradients: bool,
+    ) -> Result<Net, Failure> {
         let mut options = NetOptions::new(phase);
+        (options.plan, options.exact, options.gradients) = (!plan.no_plan, plan.exact, gradients);
         options.state = NetState { phase, level: run.level, stages: run.stage.clone() };
         options.pool = run.pool();
         let mut net = Net::from_file(&self.model, &options)?;

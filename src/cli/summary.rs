@@ -7,7 +7,7 @@ use cortado::net::{LayerInfo, Net};
 use cortado_layers::Shape;
 use serde::Serialize;
 
-use super::model::ModelArgs;
+use super::model::{ModelArgs, PlanArgs};
 use super::time::PhaseArg;
 use super::{Failure, RunArgs, say};
 
@@ -61,7 +61,7 @@ pub fn run(args: SummaryArgs) -> Result<(), Failure> {
         return Err(Failure::Usage("a net is wanted".to_owned()));
     };
     let model = ModelArgs { model: file, weights: Vec::new() };
-    let net = model.load(args.phase.into(), &args.run)?;
+    let net = model.load(args.phase.into(), &args.run, PlanArgs::default(), true)?;
     let summary = summarise(&net);
     match args.json {
         true => say(&serde_json::to_string(&summary).map_err(|e| Failure::Input(e.to_string()))?),

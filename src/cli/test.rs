@@ -8,7 +8,7 @@ use cortado_layers::Phase;
 use serde_json::json;
 
 use super::log::{self, Progress};
-use super::model::ModelArgs;
+use super::model::{ModelArgs, PlanArgs};
 use super::{Failure, RunArgs, say};
 
 /// Score trained weights: the mean of every output of the TEST net over many batches
@@ -27,12 +27,14 @@ pub struct TestArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    plan: PlanArgs,
+    #[command(flatten)]
     run: RunArgs,
 }
 
 /// Runs the command.
 pub fn run(args: TestArgs) -> Result<(), Failure> {
-    let mut net = args.model.load(Phase::Test, &args.run)?;
+    let mut net = args.model.load(Phase::Test, &args.run, args.plan, false)?;
     log::line(&format!("Running for {} iterations.", args.iterations));
     let progress = Progress::new(args.iterations, "testing");
     let (mut sums, mut total): (Vec<(String, f64)>, f64) = (Vec::new(), 0.0);

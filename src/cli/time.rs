@@ -8,7 +8,8 @@ use cortado_layers::Phase;
 use serde_json::json;
 
 use super::log::{self, Progress};
-use super::model::ModelArgs;
+use super::model::{ModelArgs, PlanArgs};
+use super::plan::Planned;
 use super::{Failure, RunArgs, say};
 
 /// Time the forward and backward pass of every layer
@@ -28,6 +29,11 @@ pub struct TimeArgs {
     /// Print the table as JSON
     #[arg(long)]
     json: bool,
+    /// Time the planned forward pass of phase TEST instead, and print its steps
+    #[arg(long, conflicts_with = "no_plan")]
+    plan: bool,
+    #[command(flatten)]
+    how: PlanArgs,
     #[command(flatten)]
     run: RunArgs,
 }
@@ -50,9 +56,13 @@ impl From<PhaseArg> for Phase {
 
 /// Runs the command.
 pub fn run(args: TimeArgs) -> Result<(), Failure> {
-    let mut net = args.model.load(args.phase.into(), &args.run)?;
+    let phase = if args.plan { Phase::Test } else { args.phase.into() };
+    let mut net = args.model.load(phase, &args.run, args.how, !args.plan)?;
+    if args.plan {
+        return planned(&args, net);
+    }
     log::line("Performing Forward");
-    let loss = net.forward()?;
+    let loss = net.forward_layers()?;
     log::line(&format!("Initial loss: {loss}"));
     net.backward()?;
     log::line("*** Benchmark begins ***");
@@ -79,17 +89,48 @@ pub fn run(args: TimeArgs) -> Result<(), Failure> {
     drop(progress);
     let n = args.iterations as f64;
     let total = start.elapsed().as_secs_f64() * 1e3;
+    let planned = Planned::time(&mut net, args.iterations)?;
     forward.iter_mut().chain(&mut backward).for_each(|ms| *ms /= n);
+    let (layers, bwd): (f64, f64) = (forward.iter().sum(), backward.iter().sum());
+    // What a pass costs: by plan where there is one.
+    let (fwd, both) = match &planned {
+        Some(planned) => (planned.mean(), planned.mean() + bwd),
+        None => (layers, total / n),
+    };
     match args.json {
-        true => say(&report(&args, &net, &forward, &backward, total).to_string()),
+        true => {
+            let mut report = report(&args, &net, &forward, &backward);
+            report["forward_ms"] = fwd.into();
+            report["backward_ms"] = bwd.into();
+            report["forward_backward_ms"] = both.into();
+            report["forward_by_layers_ms"] = layers.into();
+            report["plan"] = planned.as_ref().map(Planned::report).into();
+            say(&report.to_string());
+        }
         false => table(&net, &forward, &backward),
     }
-    let (fwd, bwd): (f64, f64) = (forward.iter().sum(), backward.iter().sum());
     log::line(&format!("Average Forward pass: {fwd:.4} ms."));
+    if let Some(planned) = &planned {
+        planned.log();
+        log::line(&format!("Layer by layer, as in the table: {layers:.4} ms."));
+    }
     log::line(&format!("Average Backward pass: {bwd:.4} ms."));
-    log::line(&format!("Average Forward-Backward: {:.4} ms.", total / n));
+    log::line(&format!("Average Forward-Backward: {both:.4} ms."));
     log::line(&format!("Total Time: {total:.4} ms."));
     log::line("*** Benchmark ends ***");
+    Ok(())
+}
+
+/// Times the plan alone.
+fn planned(args: &TimeArgs, mut net: Net) -> Result<(), Failure> {
+    let Some(planned) = Planned::time(&mut net, args.iterations)? else {
+        return Err(Failure::Input("error: the net runs layer by layer: there is no plan".into()));
+    };
+    match args.json {
+        true => say(&planned.report().to_string()),
+        false => planned.table(&net),
+    }
+    planned.log();
     Ok(())
 }
 
@@ -129,13 +170,7 @@ fn table(net: &Net, forward: &[f64], backward: &[f64]) {
     ));
 }
 
-fn report(
-    args: &TimeArgs,
-    net: &Net,
-    forward: &[f64],
-    backward: &[f64],
-    total: f64,
-) -> serde_json::Value {
+fn report(args: &TimeArgs, net: &Net, forward: &[f64], backward: &[f64]) -> serde_json::Value {
     let layers: Vec<_> = net
         .layers()
         .enumerate()
@@ -153,9 +188,6 @@ fn report(
         "isa": cortado_kernels::kernels().isa(),
         "threads": net.pool().current_num_threads(),
         "iterations": args.iterations,
-        "forward_ms": forward.iter().sum::<f64>(),
-        "backward_ms": backward.iter().sum::<f64>(),
-        "forward_backward_ms": total / args.iterations as f64,
         "layers": layers,
     })
 }

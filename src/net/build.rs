@@ -1,6 +1,6 @@
 //! From definitions to a net: kinds, wiring, layers, shapes, parameters. Collects every mistake.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cortado_layers::{
     Layer, LayerDef, LayerKind, PackCache, ParamKind, ParamRequest, Phase, Registry, Reshape,
@@ -67,6 +67,11 @@ impl Net {
             by_name,
             inputs,
             outputs,
+            kept: BTreeSet::new(),
+            filled: 0,
+            planning: options.plan,
+            exact: options.exact,
+            plan: None,
             store,
             scratch: Vec::new(),
             cache: PackCache::default(),
@@ -76,7 +81,7 @@ impl Net {
             notes,
             debug: None,
         };
-        net.check(param.force_backward())?;
+        net.check(options.gradients, param.force_backward())?;
         net.limit_memory(options.max_memory)?;
         net.reshape()?;
         Ok(net)

@@ -8,8 +8,12 @@ use cortado_layers::Write;
 use super::{BlobId, DiffTo, Net, NetError, NetErrorKind, NetErrors, Short, Storage};
 
 impl Net {
-    pub(crate) fn check(&mut self, force_backward: bool) -> Result<(), NetErrors> {
-        let wanted = self.gradients(force_backward)?;
+    pub(crate) fn check(&mut self, gradients: bool, force: bool) -> Result<(), NetErrors> {
+        let mut wanted = self.gradients(force)?;
+        if !gradients {
+            self.nodes.iter_mut().for_each(|node| node.backward = false);
+            wanted.iter_mut().for_each(|bottoms| bottoms.fill(false));
+        }
         self.assign_storage();
         self.assign_diffs(&wanted);
         Ok(())

@@ -2,25 +2,57 @@
 //! bottoms, calls the layer, and puts the memory back.
 
 use std::mem::take;
+use std::ops::Range;
 
 use cortado_kernels::kernels;
 use cortado_layers::{
-    Backward, DiffMut, Forward, Layout, Measure, Packs, Phase, Reshape, RngKey, Shape, View,
-    ViewMut, Write,
+    Backward, DiffMut, Forward, Layout, Measure, PackCache, Packs, Phase, Reshape, RngKey, Shape,
+    View, ViewMut, Write,
 };
 
-use super::{Blob, DiffTo, Net, NetError, NetErrors, Short, Storage};
+use super::{Blob, DiffTo, Net, NetError, NetErrors, Node, ParamStore, Short, Storage};
 
 impl Net {
-    /// Works out all shapes anew and gives every blob its memory.
+    /// Works out all shapes anew and gives every blob its memory (planned nets: those alone that the
+    /// user fills or asks for).
     pub fn reshape(&mut self) -> Result<(), NetErrors> {
-        let mut scratch = 0;
+        self.forget_plan();
         for i in 0..self.nodes.len() {
             self.reshape_node(i).map_err(NetErrors::from)?;
-            scratch = scratch.max(self.nodes[i].scratch);
         }
-        self.scratch.resize(scratch, 0.0);
+        match self.is_planned() {
+            true => {
+                self.filled = 0;
+                let seen: Vec<usize> = (self.inputs.iter().chain(&self.outputs).chain(&self.kept))
+                    .map(|&b| self.blobs[b].storage)
+                    .collect();
+                self.size_storages(|storage| seen.contains(&storage));
+            }
+            false => self.fill(),
+        }
         Ok(())
+    }
+
+    /// Gives the memory that is `wanted` the size of its blobs, and the rest back.
+    pub(super) fn size_storages(&mut self, wanted: impl Fn(usize) -> bool) {
+        for blob in &self.blobs {
+            let storage = &mut self.storages[blob.storage];
+            match wanted(blob.storage) {
+                true => storage.data.resize(blob.shape.count(), 0.0),
+                false => storage.data = Vec::new(),
+            }
+            if storage.has_diff {
+                storage.diff.resize(blob.shape.count(), 0.0);
+            }
+        }
+        let scratch = self.nodes.iter().map(|node| node.scratch).max();
+        self.scratch.resize(scratch.unwrap_or(0), 0.0);
+    }
+
+    /// Gives every blob its memory.
+    fn fill(&mut self) {
+        self.size_storages(|_| true);
+        self.filled = self.nodes.len();
     }
 
     fn reshape_node(&mut self, i: usize) -> Result<(), NetError> {
@@ -51,45 +83,82 @@ impl Net {
                 let why = format!("top `{}` of {shape} is too large", self.blobs[b].name);
                 return Err(NetError::at(&node.def, None, super::NetErrorKind::Size(why)));
             }
-            let storage = &mut self.storages[self.blobs[b].storage];
-            storage.data.resize(shape.count(), 0.0);
-            if storage.has_diff {
-                storage.diff.resize(shape.count(), 0.0);
-            }
             self.blobs[b].shape = shape;
         }
         Ok(())
     }
 
-    /// One forward pass. Gives the loss: the sum over all tops of weight times value.
+    /// One forward pass. Gives the loss: the sum over all tops of weight times value. Nets that are
+    /// only used run by their plan (see [`Net::keep`] about blobs in between).
     pub fn forward(&mut self) -> Result<f64, NetError> {
+        self.forward_watched(&mut |_| {})
+    }
+
+    /// One forward pass; where it is planned, `watch` is told after each step.
+    pub fn forward_watched(
+        &mut self,
+        watch: &mut (dyn FnMut(usize) + Send),
+    ) -> Result<f64, NetError> {
+        match self.ready_plan() {
+            true => self.forward_planned(watch),
+            false => self.forward_layers(),
+        }
+    }
+
+    /// One forward pass layer by layer; every blob is there afterwards.
+    pub fn forward_layers(&mut self) -> Result<f64, NetError> {
         self.forward_range(0..self.nodes.len())
     }
 
-    /// The forward pass of some layers only, as a pass of its own.
-    pub fn forward_range(&mut self, range: std::ops::Range<usize>) -> Result<f64, NetError> {
+    /// The forward pass of some layers only, layer by layer, as a pass of its own. Layers before
+    /// them whose blobs are not there, since the last pass was planned, run first.
+    pub fn forward_range(&mut self, range: Range<usize>) -> Result<f64, NetError> {
         let pool = self.pool.clone();
+        let missing = self.filled.min(range.start)..range.start;
+        if self.filled < range.end {
+            self.size_storages(|_| true);
+            self.filled = range.end;
+        }
         let loss = pool.install(|| {
-            let mut loss = 0.0;
-            let mut moved = false;
-            for i in range {
-                if moved {
-                    self.reshape_node(i)?;
-                    self.scratch.resize(self.scratch.len().max(self.nodes[i].scratch), 0.0);
-                }
-                if self.nodes[i].kind.dynamic {
-                    moved |= self.measure(i)?;
-                }
-                self.forward_node(i)?;
-                if self.state.phase == Phase::Train && self.is_unscaled(i) {
-                    self.scale_to_unit_variance(i)?;
-                }
-                loss += self.loss_of(i);
-            }
-            Ok(loss)
+            self.run_layers(missing)?;
+            self.run_layers(range)
         });
         self.passes += 1;
         loss
+    }
+
+    /// Runs some layers and gives their loss.
+    pub(super) fn run_layers(&mut self, range: Range<usize>) -> Result<f64, NetError> {
+        let mut loss = 0.0;
+        let mut moved = false;
+        for i in range {
+            if moved {
+                self.reshape_node(i)?;
+                self.scratch.resize(self.scratch.len().max(self.nodes[i].scratch), 0.0);
+                self.size_tops(i);
+            }
+            if self.nodes[i].kind.dynamic {
+                moved |= self.measure(i)?;
+            }
+            self.forward_node(i)?;
+            if self.state.phase == Phase::Train && self.is_unscaled(i) {
+                self.scale_to_unit_variance(i)?;
+            }
+            loss += self.loss_of(i);
+        }
+        Ok(loss)
+    }
+
+    /// Gives the tops of a layer the memory of their shapes.
+    fn size_tops(&mut self, i: usize) {
+        for &b in &self.nodes[i].tops {
+            let blob = &self.blobs[b];
+            let storage = &mut self.storages[blob.storage];
+            storage.data.resize(blob.shape.count(), 0.0);
+            if storage.has_diff {
+                storage.diff.resize(blob.shape.count(), 0.0);
+            }
+        }
     }
 
     /// Asks a dynamic layer for the shapes of its tops. Whether one changed.
@@ -105,13 +174,11 @@ impl Net {
             let blob = &mut self.blobs[b];
             if blob.shape != shape {
                 moved = true;
-                let storage = &mut self.storages[blob.storage];
-                storage.data.resize(shape.count(), 0.0);
-                if storage.has_diff {
-                    storage.diff.resize(shape.count(), 0.0);
-                }
                 blob.shape = shape;
             }
+        }
+        if moved {
+            self.size_tops(i);
         }
         Ok(moved)
     }
@@ -122,73 +189,36 @@ impl Net {
         if node.alias || node.kind.fed {
             return Ok(());
         }
-        let key = RngKey { seed: self.seed, pass: self.passes, replica: 0 };
-        let mut rng = key.stream(node.def.name());
         let mut taken: Short<Vec<f32>> =
             node.tops.iter().map(|&b| take(&mut storages[blobs[b].storage].data)).collect();
         let result = {
-            let bottoms: Vec<Option<View>> = (0..node.bottoms.len())
+            let bottoms: Short<Option<View>> = (0..node.bottoms.len())
                 .map(|j| {
                     let in_place = node.in_place.get(j) == Some(&true);
                     (!in_place).then(|| view(&blobs[node.bottoms[j]], storages))
                 })
                 .collect();
-            let mut tops: Vec<ViewMut> = node
+            let mut tops: Short<ViewMut> = node
                 .tops
                 .iter()
                 .zip(&mut taken)
                 .map(|(&b, data)| ViewMut { shape: &blobs[b].shape, layout: Layout::Nchw, data })
                 .collect();
-            let (params, weight_slab, _, state_slab) = store.lend();
-            let versions: Short<(usize, u64)> = node
-                .weights
-                .iter()
-                .map(|&p| (node.params[p], params[node.params[p]].version))
-                .collect();
-            let weights: Vec<View> = node
-                .weights
-                .iter()
-                .map(|&p| {
-                    let data = &weight_slab[params[node.params[p]].range.clone()];
-                    View { shape: &node.param_shapes[p], layout: Layout::Nchw, data }
-                })
-                .collect();
-            let ranges: Short<_> =
-                node.state.iter().map(|&p| params[node.params[p]].range.clone()).collect();
-            let mut state: Vec<ViewMut> = disjoint(state_slab, &ranges)
-                .into_iter()
-                .zip(&node.state)
-                .map(|(data, &p)| ViewMut {
-                    shape: &node.param_shapes[p],
-                    layout: Layout::Nchw,
-                    data,
-                })
-                .collect();
-            node.layer.forward(&mut Forward {
-                phase: self.state.phase,
-                backward: node.backward,
-                k: kernels(),
-                rng: &mut rng,
-                bottoms: &bottoms,
-                tops: &mut tops,
-                weights: &weights,
-                state: &mut state,
-                saved: &mut node.saved,
-                scratch: &mut scratch[..node.scratch],
-                packs: Packs::new(cache, &versions),
-            })
+            let phase = self.state.phase;
+            let key = RngKey { seed: self.seed, pass: self.passes, replica: 0 };
+            Lender { phase, key, store, cache, scratch }.forward(node, &bottoms, &mut tops)
         };
         for (&b, data) in node.tops.iter().zip(taken) {
             storages[blobs[b].storage].data = data;
         }
-        result.map_err(|e| NetError::from_layer(&node.def, e))?;
+        result?;
         if self.debug.is_some() {
             self.debug_forward(i);
         }
         Ok(())
     }
 
-    fn loss_of(&self, i: usize) -> f64 {
+    pub(super) fn loss_of(&self, i: usize) -> f64 {
         let tops = self.nodes[i].tops.iter().map(|&b| &self.blobs[b]);
         tops.filter(|blob| blob.loss_weight != 0.0)
             .map(|blob| {
@@ -223,7 +253,7 @@ impl Net {
     }
 
     /// The backward pass of some layers only, last to first.
-    pub fn backward_range(&mut self, range: std::ops::Range<usize>) -> Result<(), NetError> {
+    pub fn backward_range(&mut self, range: Range<usize>) -> Result<(), NetError> {
         let pool = self.pool.clone();
         pool.install(|| range.rev().try_for_each(|i| self.backward_node(i)))
     }
@@ -334,12 +364,76 @@ impl Net {
     }
 }
 
+/// What a forward pass lends to every layer.
+pub(super) struct Lender<'a> {
+    pub phase: Phase,
+    pub key: RngKey,
+    pub store: &'a mut ParamStore,
+    pub cache: &'a mut PackCache,
+    pub scratch: &'a mut [f32],
+}
+
+impl Lender<'_> {
+    /// Runs a layer on these blobs.
+    pub fn forward(
+        &mut self,
+        node: &mut Node,
+        bottoms: &[Option<View<'_>>],
+        tops: &mut [ViewMut<'_>],
+    ) -> Result<(), NetError> {
+        if self.phase == Phase::Train {
+            self.store.touch(node.state.iter().map(|&p| node.params[p]));
+        }
+        let mut rng = self.key.stream(node.def.name());
+        // Lent for this call only, as everything else.
+        let mut tops: Vec<ViewMut> = tops
+            .iter_mut()
+            .map(|top| ViewMut { shape: top.shape, layout: top.layout, data: &mut *top.data })
+            .collect();
+        let (params, weight_slab, _, state_slab) = self.store.lend();
+        let versions: Short<(usize, u64)> = node
+            .weights
+            .iter()
+            .map(|&p| (node.params[p], params[node.params[p]].version))
+            .collect();
+        let weights: Vec<View> = node
+            .weights
+            .iter()
+            .map(|&p| {
+                let data = &weight_slab[params[node.params[p]].range.clone()];
+                View { shape: &node.param_shapes[p], layout: Layout::Nchw, data }
+            })
+            .collect();
+        let ranges: Short<_> =
+            node.state.iter().map(|&p| params[node.params[p]].range.clone()).collect();
+        let mut state: Vec<ViewMut> = disjoint(state_slab, &ranges)
+            .into_iter()
+            .zip(&node.state)
+            .map(|(data, &p)| ViewMut { shape: &node.param_shapes[p], layout: Layout::Nchw, data })
+            .collect();
+        let result = node.layer.forward(&mut Forward {
+            phase: self.phase,
+            backward: node.backward,
+            k: kernels(),
+            rng: &mut rng,
+            bottoms,
+            tops: &mut tops,
+            weights: &weights,
+            state: &mut state,
+            saved: &mut node.saved,
+            scratch: &mut self.scratch[..node.scratch],
+            packs: Packs::new(self.cache, &versions),
+        });
+        result.map_err(|e| NetError::from_layer(&node.def, e))
+    }
+}
+
 fn view<'a>(blob: &'a Blob, storages: &'a [Storage]) -> View<'a> {
     View { shape: &blob.shape, layout: Layout::Nchw, data: &storages[blob.storage].data }
 }
 
 /// Parts of a slab that do not overlap, all to write at once, in the order of `ranges`.
-fn disjoint<'a>(slab: &'a mut [f32], ranges: &[std::ops::Range<usize>]) -> Short<&'a mut [f32]> {
+fn disjoint<'a>(slab: &'a mut [f32], ranges: &[Range<usize>]) -> Short<&'a mut [f32]> {
     let mut order: Short<usize> = (0..ranges.len()).collect();
     order.sort_by_key(|&i| ranges[i].start);
     let mut parts: Short<Option<&mut [f32]>> = ranges.iter().map(|_| None).collect();

@@ -2,8 +2,8 @@
 //!
 //! The way in, one file each: [`filter`] (phase, level and stage rules), [`splits`] (one reader per
 //! top), [`build`] (kinds, layers, shapes, parameters), [`check`] (who needs a gradient, what may
-//! run in place, which memory each blob gets), [`exec`] (the passes). [`weights`] copies trained
-//! weights in and out.
+//! run in place, which memory each blob gets), [`exec`] (the passes). [`plan`] makes nets that are
+//! only used run faster; [`weights`] copies trained weights in and out.
 
 mod build;
 mod check;
@@ -11,14 +11,16 @@ mod debug;
 mod error;
 mod exec;
 mod filter;
+mod info;
 mod lsuv;
 mod params;
+mod plan;
 mod splits;
 pub mod threads;
 mod weights;
 mod weights_hdf5;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -31,7 +33,9 @@ use smallvec::SmallVec;
 
 pub use error::{NetError, NetErrorKind, NetErrors};
 pub(crate) use filter::phase_of;
+pub use info::LayerInfo;
 pub use params::{Param, ParamId, ParamStore};
+pub use plan::StepInfo;
 pub use weights::{CopyReport, WeightsError};
 
 pub(crate) type Short<T> = SmallVec<[T; 4]>;
@@ -78,6 +82,13 @@ pub struct NetOptions {
     pub pool: Arc<ThreadPool>,
     /// Memory the blobs and parameters of the net may take, in bytes.
     pub max_memory: u64,
+    /// Whether backward may be called. Without, a net with losses can be planned and saves memory.
+    pub gradients: bool,
+    /// Whether forward passes are planned in phase TEST where no gradient is wanted. Results differ
+    /// from those layer by layer by rounding.
+    pub plan: bool,
+    /// Whether plans leave out algorithms that lose a few bits (Winograd's convolution).
+    pub exact: bool,
 }
 
 /// 64 GiB: more than any published Caffe network takes, less than an absurd shape asks for.
@@ -92,6 +103,9 @@ impl NetOptions {
             seed: 1,
             pool: threads::default_pool(),
             max_memory: MAX_MEMORY,
+            gradients: true,
+            plan: true,
+            exact: false,
         }
     }
 }
@@ -178,6 +192,14 @@ pub struct Net {
     by_name: BTreeMap<String, Vec<BlobId>>,
     inputs: Vec<BlobId>,
     outputs: Vec<BlobId>,
+    /// Blobs that planned passes keep beside inputs and outputs.
+    kept: BTreeSet<BlobId>,
+    /// Number of leading layers whose tops lie in `storages`: all, unless the last pass was planned.
+    filled: usize,
+    /// The options of the same names.
+    planning: bool,
+    exact: bool,
+    plan: Option<plan::Plan>,
     /// The parameters.
     pub store: ParamStore,
     scratch: Vec<f32>,
@@ -254,20 +276,28 @@ impl Net {
 
     /// The layers, inserted splits included.
     pub fn layers(&self) -> impl ExactSizeIterator<Item = LayerInfo<'_>> {
-        self.nodes.iter().enumerate().map(|(index, _)| LayerInfo { net: self, index })
+        self.nodes.iter().enumerate().map(|(index, _)| LayerInfo::new(self, index))
     }
 
     /// One layer.
     pub fn layer(&self, index: usize) -> LayerInfo<'_> {
-        LayerInfo { net: self, index }
+        LayerInfo::new(self, index)
     }
 
-    /// Data of a blob: the last value of its name.
+    /// Data of a blob: the last value of its name. `None` where a planned pass has left no value:
+    /// name the blob in [`Net::keep`] before the pass, or run [`Net::forward_layers`].
     pub fn blob(&self, name: &str) -> Option<View<'_>> {
         let &id = self.by_name.get(name)?.last()?;
         let blob = &self.blobs[id];
         let data = &self.storages[blob.storage].data;
-        Some(View { shape: &blob.shape, layout: Layout::Nchw, data })
+        let there = data.len() == blob.shape.count();
+        there.then_some(View { shape: &blob.shape, layout: Layout::Nchw, data })
+    }
+
+    /// Shape of a blob: that of the last value of its name.
+    pub fn shape(&self, name: &str) -> Option<&Shape> {
+        let &id = self.by_name.get(name)?.last()?;
+        Some(&self.blobs[id].shape)
     }
 
     /// Diff of a blob after backward: that of the first value of its name. `None` when backward
@@ -291,7 +321,8 @@ impl Net {
         let &id = self.by_name.get(name)?.first()?;
         let blob = &self.blobs[id];
         let data = &mut self.storages[blob.storage].data;
-        Some(ViewMut { shape: &blob.shape, layout: Layout::Nchw, data })
+        let there = data.len() == blob.shape.count();
+        there.then_some(ViewMut { shape: &blob.shape, layout: Layout::Nchw, data })
     }
 
     /// Sets an input from an array of the input's shape; says both shapes when they differ.
@@ -400,83 +431,5 @@ impl Net {
         let names = self.by_name.keys().map(String::as_str);
         NetError::new(NetErrorKind::Rule(format!("the net has no blob `{name}`")))
             .similar(cortado_proto::schema::similar(name, names))
-    }
-}
-
-/// What there is to know of a layer.
-#[derive(Clone, Copy)]
-pub struct LayerInfo<'a> {
-    net: &'a Net,
-    /// Its position.
-    pub index: usize,
-}
-
-impl<'a> LayerInfo<'a> {
-    fn node(&self) -> &'a Node {
-        &self.net.nodes[self.index]
-    }
-
-    /// Its definition.
-    pub fn def(&self) -> &'a LayerDef {
-        &self.node().def
-    }
-
-    /// Its kind.
-    pub fn kind(&self) -> &'static LayerKind {
-        self.node().kind
-    }
-
-    /// Name.
-    pub fn name(&self) -> &'a str {
-        self.node().def.name()
-    }
-
-    /// Names and shapes of the bottoms.
-    pub fn bottoms(&self) -> impl Iterator<Item = (&'a str, &'a Shape)> + use<'a> {
-        let net = self.net;
-        self.node().bottoms.iter().map(move |&b| (net.blobs[b].name.as_str(), &net.blobs[b].shape))
-    }
-
-    /// Names and shapes of the tops.
-    pub fn tops(&self) -> impl Iterator<Item = (&'a str, &'a Shape)> + use<'a> {
-        let net = self.net;
-        self.node().tops.iter().map(move |&b| (net.blobs[b].name.as_str(), &net.blobs[b].shape))
-    }
-
-    /// Weights of the tops in the loss.
-    pub fn loss_weights(&self) -> impl Iterator<Item = f32> + use<'a> {
-        let net = self.net;
-        self.node().tops.iter().map(move |&b| net.blobs[b].loss_weight)
-    }
-
-    /// Parameters in blob order, with the shapes the layer sees.
-    pub fn params(&self) -> impl Iterator<Item = (ParamId, &'a Shape)> + use<'a> {
-        let node = self.node();
-        node.params.iter().copied().zip(&node.param_shapes)
-    }
-
-    /// Multiply-adds of one forward pass, for the types that declare them.
-    pub fn macs(&self) -> u64 {
-        let Some(macs) = self.node().kind.macs else { return 0 };
-        let shapes = |ids: &[BlobId]| -> Vec<Shape> {
-            ids.iter().map(|&b| self.net.blobs[b].shape.clone()).collect()
-        };
-        let node = self.node();
-        macs(&shapes(&node.bottoms), &shapes(&node.tops), &node.param_shapes)
-    }
-
-    /// Whether the tops are the bottom's memory under other names.
-    pub fn is_alias(&self) -> bool {
-        self.node().alias
-    }
-
-    /// Whether a top lies in its bottom's memory.
-    pub fn in_place(&self) -> bool {
-        self.node().in_place.contains(&true)
-    }
-
-    /// Whether backward runs.
-    pub fn needs_backward(&self) -> bool {
-        self.node().backward
     }
 }

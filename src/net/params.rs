@@ -116,6 +116,11 @@ impl ParamStore {
         self.diffs.fill(0.0);
     }
 
+    /// Says that parameters change.
+    pub(crate) fn touch(&mut self, ids: impl Iterator<Item = ParamId>) {
+        ids.for_each(|id| self.params[id].version += 1);
+    }
+
     pub(crate) fn make_diffs(&mut self) {
         self.diffs.resize(self.weights.len(), 0.0);
     }

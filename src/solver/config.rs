@@ -31,12 +31,15 @@ impl Solver {
         let near = near.as_deref();
         let (train, tests) = nets(&def, near)?;
         let state = state_of(Phase::Train, options, &train.param, def.param.train_state.as_ref());
-        let with = |state| NetOptions {
+        let with = |state: NetState| NetOptions {
+            gradients: state.phase == Phase::Train,
             state,
             registry: options.registry.clone(),
             seed,
             pool: options.pool.clone(),
             max_memory: options.max_memory,
+            plan: true,
+            exact: false,
         };
         let mut net = Net::build(train, &with(state))?;
         let mut test_nets = Vec::with_capacity(tests.len());

@@ -31,15 +31,25 @@ fn run(file: &Path) -> Outcome {
 }
 
 fn try_run(file: &Path) -> Result<(), String> {
+    check(file, false)?;
+    check(file, true).map_err(|why| format!("planned: {why}"))
+}
+
+fn check(file: &Path, plan: bool) -> Result<(), String> {
     let arrays = Arrays::read(file)?;
     let name = name_of(file);
     let stem = name.split('_').next().unwrap_or_default();
     let model = file.with_file_name("model").join(stem);
     let def = NetDef::read(model.with_extension("prototxt")).map_err(|e| e.to_string())?;
-    let mut net = Net::build(def, &NetOptions::new(Phase::Test)).map_err(|e| e.to_string())?;
+    let options = NetOptions { plan, ..NetOptions::new(Phase::Test) };
+    let mut net = Net::build(def, &options).map_err(|e| e.to_string())?;
     let report = net.copy_from(model.with_extension("caffemodel")).map_err(|e| e.to_string())?;
     if !report.fresh.is_empty() {
         return Err(format!("no weights for {}", report.fresh.join(", ")));
+    }
+    if plan {
+        let recorded: Vec<&str> = arrays.under("output").map(|(name, ..)| name).collect();
+        net.keep(&recorded).map_err(|e| e.to_string())?;
     }
     set_inputs(&mut net, &arrays, "input")?;
     net.forward().map_err(|e| e.to_string())?;

@@ -5,15 +5,16 @@ use cortado_proto::defaults::concat_axis;
 
 use super::slabs::copy_rows;
 use crate::{
-    Alias, Arity, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs,
-    Reshape,
+    Alias, Arity, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, LowerCx,
+    Needs, Prim, Reshape,
 };
 
 /// The layer type.
 pub static KIND: LayerKind = LayerKind::new("Concat", build, &DOC)
     .bottoms(Arity::at_least(1))
     .needs(needs)
-    .alias(Alias::OneToOne);
+    .alias(Alias::OneToOne)
+    .lower(lower);
 
 static DOC: LayerDoc = LayerDoc {
     params: &["concat_param"],
@@ -29,6 +30,11 @@ static DOC: LayerDoc = LayerDoc {
 
 fn needs(_: &LayerDef) -> Needs {
     Needs::NOTHING
+}
+
+fn lower(cx: &LowerCx<'_>) -> Option<Prim> {
+    let axis = concat_axis(&cx.def.concat_param.unwrap_or_default()).ok()?;
+    Some(Prim::Concat { axis: cx.bottoms[0].axis(axis, "").ok()? })
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {

@@ -4,13 +4,14 @@ use cortado_proto::caffe::EltwiseParameter;
 use cortado_proto::caffe::eltwise_parameter::EltwiseOp;
 
 use crate::{
-    Arity, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape,
+    Arity, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, LowerCx, Needs,
+    Prim, Reshape,
 };
 use cortado_kernels::Write;
 
 /// The layer type.
 pub static KIND: LayerKind =
-    LayerKind::new("Eltwise", build, &DOC).bottoms(Arity::at_least(2)).needs(needs);
+    LayerKind::new("Eltwise", build, &DOC).bottoms(Arity::at_least(2)).needs(needs).lower(lower);
 
 static DOC: LayerDoc = LayerDoc {
     params: &["eltwise_param"],
@@ -35,6 +36,18 @@ fn needs(def: &LayerDef) -> Needs {
         EltwiseOp::Prod => Needs::BOTH,
         _ => Needs::NOTHING,
     }
+}
+
+fn lower(cx: &LowerCx<'_>) -> Option<Prim> {
+    Some(match op(cx.def) {
+        EltwiseOp::Sum => {
+            let given = cx.def.eltwise_param.as_ref().map_or(&[][..], |p| &p.coeff);
+            let of = |i: usize| given.get(i).copied().unwrap_or(1.0);
+            Prim::Add { coeffs: (0..cx.bottoms.len()).map(of).collect() }
+        }
+        EltwiseOp::Prod => Prim::Mul,
+        EltwiseOp::Max => Prim::Max,
+    })
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {

@@ -3,15 +3,16 @@
 use cortado_kernels::Write;
 
 use crate::{
-    Arity, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Layouts, Needs,
-    Reshape,
+    Arity, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Layouts, LowerCx,
+    Needs, Prim, Reshape,
 };
 
 /// The layer type.
 pub static KIND: LayerKind = LayerKind::new("Split", build, &DOC)
     .tops(Arity::at_least(1))
     .needs(needs)
-    .layouts(Layouts::Elementwise);
+    .layouts(Layouts::Elementwise)
+    .lower(lower);
 
 static DOC: LayerDoc = LayerDoc {
     bottoms: &["x: any shape"],
@@ -27,6 +28,10 @@ static DOC: LayerDoc = LayerDoc {
 
 fn needs(_: &LayerDef) -> Needs {
     Needs::NOTHING
+}
+
+fn lower(_: &LowerCx<'_>) -> Option<Prim> {
+    Some(Prim::Alias)
 }
 
 fn build(_: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {

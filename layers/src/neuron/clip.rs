@@ -3,10 +3,11 @@
 use cortado_kernels::{Kernels, SrcDst, Write};
 
 use super::pointwise::{Neuron, Pointwise};
-use crate::{Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs};
+use crate::{Act, Layer, LayerDef, LayerDoc, LayerError, LayerKind, LowerCx, Needs, Prim};
 
 /// The layer type.
-pub static KIND: LayerKind = LayerKind::new("Clip", build, &DOC).in_place().needs(needs);
+pub static KIND: LayerKind =
+    LayerKind::new("Clip", build, &DOC).in_place().needs(needs).lower(lower);
 
 static DOC: LayerDoc = LayerDoc {
     params: &["clip_param"],
@@ -22,6 +23,11 @@ static DOC: LayerDoc = LayerDoc {
 
 fn needs(_: &LayerDef) -> Needs {
     Needs::BOTTOM
+}
+
+fn lower(cx: &LowerCx<'_>) -> Option<Prim> {
+    let p = cx.def.clip_param.as_ref()?;
+    Some(Prim::Act(Act::Clip(p.min, p.max)))
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {

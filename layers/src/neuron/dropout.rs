@@ -3,11 +3,13 @@
 use rand::RngExt;
 
 use crate::{
-    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Phase, Reshape,
+    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, LowerCx, Needs, Phase,
+    Prim, Reshape,
 };
 
 /// The layer type.
-pub static KIND: LayerKind = LayerKind::new("Dropout", build, &DOC).in_place().needs(needs);
+pub static KIND: LayerKind =
+    LayerKind::new("Dropout", build, &DOC).in_place().needs(needs).lower(lower);
 
 static DOC: LayerDoc = LayerDoc {
     params: &["dropout_param"],
@@ -24,6 +26,10 @@ static DOC: LayerDoc = LayerDoc {
 
 fn needs(_: &LayerDef) -> Needs {
     Needs::NOTHING
+}
+
+fn lower(cx: &LowerCx<'_>) -> Option<Prim> {
+    (cx.phase == Phase::Test).then_some(Prim::Alias)
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {

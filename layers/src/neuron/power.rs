@@ -4,10 +4,11 @@ use cortado_kernels::{Kernels, SrcDst, Write};
 use cortado_proto::caffe::PowerParameter;
 
 use super::pointwise::{Neuron, Pointwise};
-use crate::{Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs};
+use crate::{Affine, Layer, LayerDef, LayerDoc, LayerError, LayerKind, LowerCx, Needs, Prim};
 
 /// The layer type.
-pub static KIND: LayerKind = LayerKind::new("Power", build, &DOC).in_place().needs(needs);
+pub static KIND: LayerKind =
+    LayerKind::new("Power", build, &DOC).in_place().needs(needs).lower(lower);
 
 static DOC: LayerDoc = LayerDoc {
     params: &["power_param"],
@@ -25,6 +26,14 @@ static DOC: LayerDoc = LayerDoc {
 
 fn needs(def: &LayerDef) -> Needs {
     if super::overwrites(def) { Needs::TOP } else { Needs::BOTTOM }
+}
+
+/// A linear one is an affine map.
+fn lower(cx: &LowerCx<'_>) -> Option<Prim> {
+    let (p, c) = (cx.def.power_param.unwrap_or_default(), cx.channels()?);
+    let linear = p.power() == 1.0 && p.scale() != 0.0;
+    let affine = || Affine { scale: vec![p.scale(); c], shift: vec![p.shift(); c] };
+    linear.then(|| Prim::Affine(affine()))
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {

@@ -4,12 +4,13 @@ use cortado_proto::caffe::PReLuParameter;
 use cortado_proto::defaults::filler_or;
 
 use crate::{
-    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape, SetUp,
-    Shape,
+    Act, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, LowerCx, Needs, Prim,
+    Reshape, SetUp, Shape,
 };
 
 /// The layer type.
-pub static KIND: LayerKind = LayerKind::new("PReLU", build, &DOC).in_place().needs(needs);
+pub static KIND: LayerKind =
+    LayerKind::new("PReLU", build, &DOC).in_place().needs(needs).lower(lower);
 
 static DOC: LayerDoc = LayerDoc {
     params: &["prelu_param"],
@@ -26,6 +27,10 @@ static DOC: LayerDoc = LayerDoc {
 
 fn needs(_: &LayerDef) -> Needs {
     Needs::BOTTOM
+}
+
+fn lower(cx: &LowerCx<'_>) -> Option<Prim> {
+    Some(Prim::Act(Act::PRelu(cx.param(0)?.data.to_vec())))
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {

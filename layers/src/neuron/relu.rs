@@ -3,10 +3,11 @@
 use cortado_kernels::{Kernels, SrcDst, Write};
 
 use super::pointwise::{Neuron, Pointwise};
-use crate::{Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs};
+use crate::{Act, Layer, LayerDef, LayerDoc, LayerError, LayerKind, LowerCx, Needs, Prim};
 
 /// The layer type.
-pub static KIND: LayerKind = LayerKind::new("ReLU", build, &DOC).in_place().needs(needs);
+pub static KIND: LayerKind =
+    LayerKind::new("ReLU", build, &DOC).in_place().needs(needs).lower(lower);
 
 static DOC: LayerDoc = LayerDoc {
     params: &["relu_param"],
@@ -22,6 +23,10 @@ static DOC: LayerDoc = LayerDoc {
 
 fn needs(def: &LayerDef) -> Needs {
     if slope(def) < 0.0 { Needs::BOTTOM } else { Needs::TOP }
+}
+
+fn lower(cx: &LowerCx<'_>) -> Option<Prim> {
+    Some(Prim::Act(Act::Relu(slope(cx.def))))
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {

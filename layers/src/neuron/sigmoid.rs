@@ -3,10 +3,11 @@
 use cortado_kernels::{Kernels, SrcDst, Write};
 
 use super::pointwise::{Neuron, Pointwise};
-use crate::{Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs};
+use crate::{Act, Layer, LayerDef, LayerDoc, LayerError, LayerKind, LowerCx, Needs, Prim};
 
 /// The layer type.
-pub static KIND: LayerKind = LayerKind::new("Sigmoid", build, &DOC).in_place().needs(needs);
+pub static KIND: LayerKind =
+    LayerKind::new("Sigmoid", build, &DOC).in_place().needs(needs).lower(lower);
 
 static DOC: LayerDoc = LayerDoc {
     params: &["sigmoid_param"],
@@ -22,6 +23,10 @@ static DOC: LayerDoc = LayerDoc {
 
 fn needs(_: &LayerDef) -> Needs {
     Needs::TOP
+}
+
+fn lower(_: &LowerCx<'_>) -> Option<Prim> {
+    Some(Prim::Act(Act::Sigmoid))
 }
 
 fn build(_: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {

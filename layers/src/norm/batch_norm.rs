@@ -4,12 +4,13 @@ use cortado_kernels::SrcDst;
 use cortado_proto::caffe::BatchNormParameter;
 
 use crate::{
-    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Phase, Reshape,
-    SetUp, Shape,
+    Affine, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, LowerCx, Needs,
+    Phase, Prim, Reshape, SetUp, Shape,
 };
 
 /// The layer type.
-pub static KIND: LayerKind = LayerKind::new("BatchNorm", build, &DOC).in_place().needs(needs);
+pub static KIND: LayerKind =
+    LayerKind::new("BatchNorm", build, &DOC).in_place().needs(needs).lower(lower);
 
 static DOC: LayerDoc = LayerDoc {
     params: &["batch_norm_param"],
@@ -52,6 +53,21 @@ fn needs(_: &LayerDef) -> Needs {
     Needs::NOTHING
 }
 
+/// With global statistics an affine map.
+fn lower(cx: &LowerCx<'_>) -> Option<Prim> {
+    let p = cx.def.batch_norm_param.clone().unwrap_or_default();
+    if !global(&p, cx.phase) || cx.bottoms[0].len() < 2 {
+        return None;
+    }
+    let factor = cx.param(2)?.data[0];
+    let factor = if factor == 0.0 { 0.0 } else { 1.0 / factor };
+    let inv_std = |var: &f32| 1.0 / (var * factor + p.eps()).sqrt();
+    let scale: Vec<f32> = cx.param(1)?.data.iter().map(inv_std).collect();
+    let mean = cx.param(0)?.data.iter().map(|mean| mean * factor);
+    let shift = mean.zip(&scale).map(|(mean, scale)| -mean * scale).collect();
+    Some(Prim::Affine(Affine { scale, shift }))
+}
+
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     let param = def.batch_norm_param.clone().unwrap_or_default();
     Ok(Box::new(BatchNormLayer { param, channels: 0, dims: [0; 3] }))
@@ -68,10 +84,9 @@ fn channels(bottom: &Shape) -> usize {
     if bottom.len() < 2 { 1 } else { bottom[1] }
 }
 
-impl BatchNormLayer {
-    fn global(&self, phase: Phase) -> bool {
-        self.param.use_global_stats.unwrap_or(phase == Phase::Test)
-    }
+/// Whether the statistics are those kept, not the batch's.
+fn global(param: &BatchNormParameter, phase: Phase) -> bool {
+    param.use_global_stats.unwrap_or(phase == Phase::Test)
 }
 
 impl Layer for BatchNormLayer {
@@ -100,7 +115,7 @@ impl Layer for BatchNormLayer {
         // mean, then 1/std; and for batch statistics the normalised values.
         cx.save([self.channels]);
         cx.save([self.channels]);
-        if cx.backward && !self.global(cx.phase) {
+        if cx.backward && !global(&self.param, cx.phase) {
             cx.save(bottom.clone());
         }
         cx.top(0, bottom);
@@ -110,7 +125,7 @@ impl Layer for BatchNormLayer {
     fn forward(&mut self, cx: &mut Forward<'_>) -> Result<(), LayerError> {
         let [outer, c, inner] = self.dims;
         let (fraction, eps) = (self.param.moving_average_fraction(), self.param.eps());
-        let global = self.global(cx.phase);
+        let global = global(&self.param, cx.phase);
         let k = cx.k;
         let [mean, inv_std, kept @ ..] = &mut cx.saved[..] else { return Ok(()) };
         let (mean, var) = (mean.data_mut(), inv_std.data_mut());
@@ -152,7 +167,7 @@ impl Layer for BatchNormLayer {
     /// dx = (dy − mean(dy) − mean(dy · x̂) · x̂) / √(σ² + eps); with global statistics only the last.
     fn backward(&mut self, cx: &mut Backward<'_>) -> Result<(), LayerError> {
         let [outer, c, inner] = self.dims;
-        let (k, global) = (cx.k, self.global(cx.phase));
+        let (k, global) = (cx.k, global(&self.param, cx.phase));
         let saved = std::mem::take(&mut cx.saved);
         let [_, inv_std, kept @ ..] = &*saved else { return Ok(()) };
         let Some((diff, write)) = cx.diff(0) else { return Ok(()) };

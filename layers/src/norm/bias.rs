@@ -5,13 +5,16 @@ use cortado_proto::caffe::BiasParameter;
 
 use crate::filler::or_zero;
 use crate::{
-    Arity, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape,
-    SetUp, Shape,
+    Affine, Arity, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, LowerCx,
+    Needs, Prim, Reshape, SetUp, Shape,
 };
 
 /// The layer type.
-pub static KIND: LayerKind =
-    LayerKind::new("Bias", build, &DOC).bottoms(Arity::between(1, 2)).in_place().needs(needs);
+pub static KIND: LayerKind = LayerKind::new("Bias", build, &DOC)
+    .bottoms(Arity::between(1, 2))
+    .in_place()
+    .needs(needs)
+    .lower(lower);
 
 static DOC: LayerDoc = LayerDoc {
     params: &["bias_param"],
@@ -31,6 +34,12 @@ static DOC: LayerDoc = LayerDoc {
 
 fn needs(_: &LayerDef) -> Needs {
     Needs::NOTHING
+}
+
+fn lower(cx: &LowerCx<'_>) -> Option<Prim> {
+    let p = cx.def.bias_param.clone().unwrap_or_default();
+    let shift = super::per_channel(cx, 0, p.axis())?;
+    Some(Prim::Affine(Affine { scale: vec![1.0; shift.len()], shift }))
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {

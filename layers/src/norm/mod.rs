@@ -7,7 +7,7 @@ pub mod scale;
 
 use cortado_kernels::{Kernels, SrcDst, Write};
 
-use crate::{LayerError, Shape};
+use crate::{LayerError, LowerCx, Shape};
 
 /// The axes of a bottom from `axis` on, `num_axes` of them (−1: all).
 fn covered(bottom: &Shape, axis: i32, num_axes: i32, message: &str) -> Result<Shape, LayerError> {
@@ -25,6 +25,19 @@ fn covered(bottom: &Shape, axis: i32, num_axes: i32, message: &str) -> Result<Sh
         }
     };
     Ok(Shape::new(&bottom[first..first + count]))
+}
+
+/// The values of a parameter, one per channel, if it covers axis 1 or nothing and there is no second
+/// bottom.
+fn per_channel(cx: &LowerCx<'_>, param: usize, axis: i32) -> Option<Vec<f32>> {
+    let (bottom, channels) = (cx.bottoms.first()?, cx.channels()?);
+    let values = cx.param(param).filter(|_| cx.bottoms.len() == 1)?;
+    let first = if axis < 0 { i64::from(axis) + bottom.len() as i64 } else { i64::from(axis) };
+    match values.shape[..] {
+        [] => Some(vec![values.data[0]; channels]),
+        [c] if first == 1 && c == channels => Some(values.data.to_vec()),
+        _ => None,
+    }
 }
 
 /// The bottom as [outer, covered, inner], `covered` being the axes of `factor` from `axis` on.

@@ -6,13 +6,16 @@ use cortado_proto::defaults::filler_or;
 
 use crate::filler::or_zero;
 use crate::{
-    Arity, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape,
-    SetUp, Shape,
+    Affine, Arity, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, LowerCx,
+    Needs, Prim, Reshape, SetUp, Shape,
 };
 
 /// The layer type.
-pub static KIND: LayerKind =
-    LayerKind::new("Scale", build, &DOC).bottoms(Arity::between(1, 2)).in_place().needs(needs);
+pub static KIND: LayerKind = LayerKind::new("Scale", build, &DOC)
+    .bottoms(Arity::between(1, 2))
+    .in_place()
+    .needs(needs)
+    .lower(lower);
 
 static DOC: LayerDoc = LayerDoc {
     params: &["scale_param"],
@@ -43,6 +46,16 @@ static DOC: LayerDoc = LayerDoc {
 /// dγ wants x; dx wants γ, which may be a bottom.
 fn needs(_: &LayerDef) -> Needs {
     Needs::BOTTOM
+}
+
+fn lower(cx: &LowerCx<'_>) -> Option<Prim> {
+    let p = cx.def.scale_param.clone().unwrap_or_default();
+    let scale = super::per_channel(cx, 0, p.axis())?;
+    let shift = match p.bias_term() {
+        true => super::per_channel(cx, 1, p.axis())?,
+        false => vec![0.0; scale.len()],
+    };
+    Some(Prim::Affine(Affine { scale, shift }))
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {

@@ -6,13 +6,13 @@ use cortado_proto::caffe::ConvolutionParameter;
 use super::conv_shape::{ConvShape, check_channels, same_shapes};
 use crate::filler::or_zero;
 use crate::{
-    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape, SetUp,
-    Shape,
+    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, LowerCx, Needs, Prim,
+    Reshape, SetUp, Shape,
 };
 
 /// The layer type.
 pub static KIND: LayerKind =
-    LayerKind::new("Convolution", build, &DOC).pairs().needs(needs).macs(macs);
+    LayerKind::new("Convolution", build, &DOC).pairs().needs(needs).macs(macs).lower(lower);
 
 static DOC: LayerDoc = LayerDoc {
     params: &["convolution_param"],
@@ -41,6 +41,14 @@ fn macs(_: &[Shape], tops: &[Shape], params: &[Shape]) -> u64 {
     let Some(weights) = params.first() else { return 0 };
     let per_output = weights.count_from(1.min(weights.len())) as u64;
     tops.iter().map(|top| top.count() as u64 * per_output).sum()
+}
+
+fn lower(cx: &LowerCx<'_>) -> Option<Prim> {
+    let p = cx.def.convolution_param.clone().unwrap_or_default();
+    let [bottom] = cx.bottoms else { return None };
+    let shape = ConvShape::new(&p, bottom).ok().filter(|shape| shape.axis == 1)?;
+    let (outputs, groups) = (p.num_output() as usize, p.group() as usize);
+    Some(Prim::Conv(shape.forward(bottom, outputs, groups).ok()?))
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
@@ -103,7 +111,7 @@ impl Layer for ConvolutionLayer {
         let packed = cx.packs.get(0, form, || k.pack_conv(g, weights, algo));
         for (bottom, top) in cx.bottoms.iter().zip(cx.tops.iter_mut()) {
             let Some(bottom) = bottom else { continue };
-            k.conv_forward(g, bottom.data, weights, Some(packed), bias, top.data);
+            k.conv_forward(g, bottom.data, weights, Some(&packed), bias, top.data);
         }
         Ok(())
     }

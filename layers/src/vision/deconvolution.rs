@@ -6,13 +6,13 @@ use cortado_proto::caffe::ConvolutionParameter;
 use super::conv_shape::{ConvShape, check_channels, same_shapes};
 use crate::filler::or_zero;
 use crate::{
-    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape, SetUp,
-    Shape,
+    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, LowerCx, Needs, Prim,
+    Reshape, SetUp, Shape,
 };
 
 /// The layer type.
 pub static KIND: LayerKind =
-    LayerKind::new("Deconvolution", build, &DOC).pairs().needs(needs).macs(macs);
+    LayerKind::new("Deconvolution", build, &DOC).pairs().needs(needs).macs(macs).lower(lower);
 
 static DOC: LayerDoc = LayerDoc {
     params: &["convolution_param"],
@@ -41,6 +41,14 @@ fn macs(bottoms: &[Shape], _: &[Shape], params: &[Shape]) -> u64 {
     let Some(weights) = params.first() else { return 0 };
     let per_input = weights.count_from(1.min(weights.len())) as u64;
     bottoms.iter().map(|bottom| bottom.count() as u64 * per_input).sum()
+}
+
+fn lower(cx: &LowerCx<'_>) -> Option<Prim> {
+    let p = cx.def.convolution_param.clone().unwrap_or_default();
+    let [bottom] = cx.bottoms else { return None };
+    let shape = ConvShape::new(&p, bottom).ok().filter(|shape| shape.axis == 1)?;
+    let (outputs, groups) = (p.num_output() as usize, p.group() as usize);
+    Some(Prim::Deconv(shape.reversed(bottom, outputs, groups).ok()?))
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {

@@ -5,12 +5,13 @@ use cortado_proto::caffe::InnerProductParameter;
 
 use crate::filler::or_zero;
 use crate::{
-    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape, SetUp,
-    Shape,
+    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, LowerCx, Needs, Prim,
+    Reshape, SetUp, Shape,
 };
 
 /// The layer type.
-pub static KIND: LayerKind = LayerKind::new("InnerProduct", build, &DOC).needs(needs).macs(macs);
+pub static KIND: LayerKind =
+    LayerKind::new("InnerProduct", build, &DOC).needs(needs).macs(macs).lower(lower);
 
 static DOC: LayerDoc = LayerDoc {
     params: &["inner_product_param"],
@@ -40,6 +41,18 @@ fn macs(_: &[Shape], tops: &[Shape], params: &[Shape]) -> u64 {
     (tops[0].count() * inputs) as u64
 }
 
+/// How W is used as the right operand of y = x · op(W).
+fn op(param: &InnerProductParameter) -> Trans {
+    if param.transpose() { Trans::No } else { Trans::Yes }
+}
+
+fn lower(cx: &LowerCx<'_>) -> Option<Prim> {
+    let p = cx.def.inner_product_param.clone().unwrap_or_default();
+    let (bottom, n) = (&cx.bottoms[0], p.num_output() as usize);
+    bottom.axis(p.axis(), "").ok().filter(|&axis| axis == 1)?;
+    Some(Prim::Gemm { m: bottom[0], n, k: bottom.count_from(1), trans: op(&p) })
+}
+
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     let param = def.inner_product_param.clone().unwrap_or_default();
     let n = super::num_output(param.num_output, "inner_product_param")?;
@@ -55,13 +68,6 @@ struct InnerProductLayer {
     n: usize,
     /// Columns of the bottom.
     k: usize,
-}
-
-impl InnerProductLayer {
-    /// How W is used as the right operand of y = x · op(W).
-    fn op(&self) -> Trans {
-        if self.param.transpose() { Trans::No } else { Trans::Yes }
-    }
 }
 
 impl Layer for InnerProductLayer {
@@ -105,7 +111,7 @@ impl Layer for InnerProductLayer {
             y.chunks_exact_mut(n).for_each(|row| row.copy_from_slice(bias.data));
             beta = 1.0;
         }
-        cx.k.gemm(Trans::No, self.op(), m, n, k, 1.0, x, w, beta, y);
+        cx.k.gemm(Trans::No, op(&self.param), m, n, k, 1.0, x, w, beta, y);
         Ok(())
     }
 
@@ -114,7 +120,7 @@ impl Layer for InnerProductLayer {
         let (x, w, dy) = (cx.bottom(0).data, cx.weights[0].data, dy.data);
         let (m, n, k) = (self.m, self.n, self.k);
         if let Some(dw) = &mut cx.weight_diffs[0] {
-            match self.op() {
+            match op(&self.param) {
                 Trans::Yes => cx.k.gemm(Trans::Yes, Trans::No, n, k, m, 1.0, dy, x, 1.0, dw.data),
                 Trans::No => cx.k.gemm(Trans::Yes, Trans::No, k, n, m, 1.0, x, dy, 1.0, dw.data),
             }
@@ -123,7 +129,7 @@ impl Layer for InnerProductLayer {
             cx.k.sum_channels(m, n, 1, dy, db.data);
         }
         if let Some(dx) = &mut cx.bottom_diffs[0] {
-            let op = if self.op() == Trans::Yes { Trans::No } else { Trans::Yes };
+            let op = if op(&self.param) == Trans::Yes { Trans::No } else { Trans::Yes };
             let beta = if dx.write == Write::Add { 1.0 } else { 0.0 };
             cx.k.gemm(Trans::No, op, m, k, n, 1.0, dy, w, beta, dx.data);
         }

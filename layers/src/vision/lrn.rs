@@ -5,11 +5,12 @@ use cortado_proto::caffe::LrnParameter;
 use cortado_proto::caffe::lrn_parameter::NormRegion;
 
 use crate::{
-    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape, Shape,
+    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, LowerCx, Needs, Prim,
+    Reshape, Shape,
 };
 
 /// The layer type.
-pub static KIND: LayerKind = LayerKind::new("LRN", build, &DOC).needs(needs);
+pub static KIND: LayerKind = LayerKind::new("LRN", build, &DOC).needs(needs).lower(lower);
 
 static DOC: LayerDoc = LayerDoc {
     params: &["lrn_param"],
@@ -28,6 +29,13 @@ static DOC: LayerDoc = LayerDoc {
 
 fn needs(_: &LayerDef) -> Needs {
     Needs::BOTH
+}
+
+fn lower(cx: &LowerCx<'_>) -> Option<Prim> {
+    let p = cx.def.lrn_param.unwrap_or_default();
+    let (size, alpha, beta, k) = (p.local_size() as usize, p.alpha(), p.beta(), p.k());
+    let across = p.norm_region() == NormRegion::AcrossChannels;
+    across.then_some(Prim::Lrn { size, alpha, beta, k })
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {

@@ -7,15 +7,16 @@ use cortado_proto::defaults::pool_axes;
 
 use super::pool::Pool;
 use crate::{
-    Arity, Backward, Forward, GradBottoms, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs,
-    Reshape, Shape,
+    Arity, Backward, Forward, GradBottoms, Layer, LayerDef, LayerDoc, LayerError, LayerKind,
+    LowerCx, Needs, PoolKind, Prim, Reshape, Shape,
 };
 
 /// The layer type.
 pub static KIND: LayerKind = LayerKind::new("Pooling", build, &DOC)
     .tops(Arity::between(1, 2))
     .needs(needs)
-    .grads(GradBottoms::Only(&[0]));
+    .grads(GradBottoms::Only(&[0]))
+    .lower(lower);
 
 static DOC: LayerDoc = LayerDoc {
     params: &["pooling_param"],
@@ -39,6 +40,18 @@ static DOC: LayerDoc = LayerDoc {
 
 fn needs(_: &LayerDef) -> Needs {
     Needs::NOTHING
+}
+
+fn lower(cx: &LowerCx<'_>) -> Option<Prim> {
+    let param = cx.def.pooling_param.clone().unwrap_or_default();
+    let kind = match param.pool() {
+        PoolMethod::Max if cx.tops.len() == 1 => PoolKind::Max,
+        PoolMethod::Ave => PoolKind::Average,
+        _ => return None,
+    };
+    let bottom = &cx.bottoms[0];
+    let windows = PoolingLayer { param, pool: None }.windows(bottom).ok()?;
+    Some(Prim::Pool(PoolGeometry { n: bottom[0], c: bottom[1], windows }, kind))
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {

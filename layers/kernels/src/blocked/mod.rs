@@ -6,6 +6,7 @@
 //! here rely on it and keep it so. Elementwise kernels that map 0 to 0 (sums, products, maxima,
 //! rectifiers) may therefore run over the whole memory as if it were flat.
 
+mod algo;
 mod aligned;
 mod conv;
 mod depthwise;

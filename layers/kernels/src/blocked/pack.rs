@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::winograd::{self, Transformed};
+use super::winograd::Transformed;
 use super::{AlignedVec, LANES};
 use crate::geometry::ConvGeometry;
 use crate::table::Isa;
@@ -80,11 +80,7 @@ impl Kernels {
         assert!(scale.is_none_or(|scale| scale.len() == g.oc), "one scale per output channel");
         let [down, across] = windows(g);
         let depthwise = g.groups > 1 && g.groups == g.ic && g.groups == g.oc;
-        let winograd = match algo {
-            ConvAlgo::Auto => winograd::applies(g) && winograd::pays(g),
-            ConvAlgo::Direct => false,
-            ConvAlgo::Winograd => winograd::applies(g),
-        };
+        let winograd = algo.chosen(g) == ConvAlgo::Winograd;
         let form = if depthwise {
             Form::Depthwise(depthwise_weights(g, weights, scale))
         } else if winograd {

@@ -1,0 +1,159 @@
+//! The weights of products: what rules folded into them, packed once and kept for as long as nothing
+//! changes.
+
+use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use cortado_kernels::{ConvAlgo, Trans, kernels};
+use cortado_layers::{PackCache, PackKey, Prim};
+
+use super::graph::Item;
+use super::step::Weights;
+use crate::net::Net;
+
+/// Packs the weights of a net.
+pub(super) struct Packer<'a> {
+    pub net: &'a Net,
+    pub cache: &'a mut PackCache,
+}
+
+impl Packer<'_> {
+    /// Weights and bias of a product, with all that was folded into them.
+    pub fn product(
+        &mut self,
+        item: &Item,
+        prim: &Prim,
+        blocked: bool,
+    ) -> (Weights, Option<Vec<f32>>) {
+        let Packer { net, cache } = self;
+        let node = &net.nodes[item.node];
+        let (id, k) = (node.params[0], kernels());
+        let bare = net.store.data(id);
+        let bias = folded_bias(item, prim, bare, node.params.get(1).map(|&b| net.store.data(b)));
+        let key = |form| match fold(item) {
+            None => (PackKey { owner: id, form }, net.store.params()[id].version),
+            Some(fold) => {
+                let mut hasher = DefaultHasher::new();
+                (id, net.store.params()[id].version, fold).hash(&mut hasher);
+                // A layer's own forms are under its parameters' numbers, these under the layer's.
+                (PackKey { owner: item.node, form }, hasher.finish())
+            }
+        };
+        let weights = match prim {
+            Prim::Conv(g) if blocked => {
+                let algo = if net.exact { ConvAlgo::Direct } else { ConvAlgo::Auto }.chosen(g);
+                let folded = item.before.is_some() || item.after.is_some();
+                let (key, version) = key(match (algo, folded) {
+                    (ConvAlgo::Winograd, false) => "winograd",
+                    (ConvAlgo::Winograd, true) => "folded winograd",
+                    (_, false) => "direct",
+                    (_, true) => "folded direct",
+                });
+                let packed = cache.shared(key, version, || {
+                    let before = folded_weights(item, prim, bare, false);
+                    let scale = item.after.as_ref().map(|after| &after.scale[..]);
+                    k.pack_blocked(g, &before, scale, algo)
+                });
+                Weights::Blocked(packed, algo)
+            }
+            Prim::Conv(g) => {
+                let (key, version) = key("folded conv");
+                Weights::Plain(cache.shared(key, version, || {
+                    let weights = folded_weights(item, prim, bare, true).into_owned();
+                    let packed = k.pack_conv(g, &weights);
+                    (weights, packed)
+                }))
+            }
+            Prim::Gemm { n, k: inner, trans, .. } => {
+                let folded = item.before.is_some() || item.after.is_some();
+                let (key, version) = key(if folded { "folded fc" } else { "fc" });
+                // W is n x k where the product takes it transposed.
+                let trans = if *trans == Trans::Yes { Trans::No } else { Trans::Yes };
+                Weights::Fc(cache.shared(key, version, || {
+                    k.pack_fc(trans, *n, *inner, &folded_weights(item, prim, bare, true))
+                }))
+            }
+            _ => {
+                let (key, version) = key("folded deconv");
+                let weights = || folded_weights(item, prim, bare, true).into_owned();
+                Weights::Reversed(cache.shared(key, version, weights))
+            }
+        };
+        (weights, bias)
+    }
+}
+
+/// The bits of what is folded into the weights.
+fn fold(item: &Item) -> Option<Vec<u32>> {
+    let maps = [&item.before, &item.after];
+    let scales = maps.iter().map(|map| map.as_ref().map_or(&[][..], |map| &map.scale));
+    let bits: Vec<u32> = scales.flatten().map(|scale| scale.to_bits()).collect();
+    (!bits.is_empty()).then_some(bits)
+}
+
+/// Output and input channel of each weight.
+fn channels(prim: &Prim, inputs: usize) -> impl Fn(usize) -> (usize, usize) + '_ {
+    move |at| match prim {
+        Prim::Conv(g) => {
+            let (taps, per) = (g.kernel_len(), g.ic / g.groups);
+            let o = at / (per * taps);
+            (o, o / (g.oc / g.groups) * per + at / taps % per)
+        }
+        Prim::Deconv(g) => {
+            let (taps, per) = (g.kernel_len(), g.ic / g.groups);
+            let i = at / (per * taps);
+            (i / (g.oc / g.groups) * per + at / taps % per, i)
+        }
+        Prim::Gemm { k, trans: Trans::Yes, .. } => (at / k, at % k / (k / inputs)),
+        Prim::Gemm { n, k, .. } => (at % n, at / n / (k / inputs)),
+        _ => (0, 0),
+    }
+}
+
+/// The weights with what was folded into them; the map after the product only if `after`.
+fn folded_weights<'a>(item: &Item, prim: &Prim, weights: &'a [f32], after: bool) -> Cow<'a, [f32]> {
+    let (before, after) = (item.before.as_ref(), item.after.as_ref().filter(|_| after));
+    if before.is_none() && after.is_none() {
+        return Cow::Borrowed(weights);
+    }
+    let of = channels(prim, before.map_or(1, |before| before.scale.len()));
+    let factor = |at: usize| {
+        let (o, i) = of(at);
+        before.map_or(1.0, |map| map.scale[i]) * after.map_or(1.0, |map| map.scale[o])
+    };
+    weights.iter().enumerate().map(|(at, weight)| weight * factor(at)).collect()
+}
+
+/// The bias with what was folded into it: (b + Σ W · shift before) · scale + shift.
+fn folded_bias(
+    item: &Item,
+    prim: &Prim,
+    weights: &[f32],
+    bias: Option<&[f32]>,
+) -> Option<Vec<f32>> {
+    let outputs = match prim {
+        Prim::Conv(g) => g.oc,
+        Prim::Deconv(g) => g.ic,
+        Prim::Gemm { n, .. } => *n,
+        _ => 0,
+    };
+    if bias.is_none() && item.before.is_none() && item.after.is_none() {
+        return None;
+    }
+    let mut sums: Vec<f64> = match bias {
+        Some(bias) => bias.iter().map(|&b| b.into()).collect(),
+        None => vec![0.0; outputs],
+    };
+    if let Some(before) = item.before.as_ref().filter(|map| map.shift.iter().any(|&s| s != 0.0)) {
+        let of = channels(prim, before.shift.len());
+        for (at, &weight) in weights.iter().enumerate() {
+            let (o, i) = of(at);
+            sums[o] += f64::from(weight) * f64::from(before.shift[i]);
+        }
+    }
+    let done = |(o, sum): (usize, f64)| match &item.after {
+        Some(after) => (sum * f64::from(after.scale[o]) + f64::from(after.shift[o])) as f32,
+        None => sum as f32,
+    };
+    Some(sums.into_iter().enumerate().map(done).collect())
+}
