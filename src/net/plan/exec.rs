@@ -5,7 +5,7 @@ use std::mem::take;
 
 use cortado_kernels::kernels;
 use cortado_kernels::{
-    Act as KernelAct, Add, AlignedVec, Epilogue, Kernels, Source, SrcDst, Write,
+    Act as KernelAct, Add, AlignedVec, ConvAlgo, Epilogue, Kernels, Source, SrcDst, Write,
 };
 use cortado_layers::{Act, Layout, PoolKind, Prim, Shape, View, ViewMut};
 
@@ -236,7 +236,7 @@ fn product(
             finish(k, lent, step, dst);
         }
         (Prim::Deconv(g), Weights::Reversed(weights)) => {
-            k.conv_backward_data(g, src, weights, bias, Write::Set, dst);
+            k.conv_backward_data(g, src, weights, bias, Write::Set, ConvAlgo::Direct, dst);
             finish(k, lent, step, dst);
         }
         (Prim::Gemm { m, .. }, Weights::Fc(packed)) if step.add.is_none() => {

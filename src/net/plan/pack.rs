@@ -60,7 +60,7 @@ impl Packer<'_> {
                 let (key, version) = key("folded conv");
                 Weights::Plain(cache.shared(key, version, || {
                     let weights = folded_weights(item, prim, bare, true).into_owned();
-                    let packed = k.pack_conv(g, &weights);
+                    let packed = k.pack_conv(g, &weights, ConvAlgo::Direct);
                     (weights, packed)
                 }))
             }
