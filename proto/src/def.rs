@@ -61,6 +61,11 @@ impl Place {
         spans.nearest(&self.join(field.unwrap_or("")))
     }
 
+    /// Its path in the message, e.g. `layers[3]`.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
     /// A part of this: path of the part inside it.
     pub(crate) fn part(&self, path: &str) -> Place {
         Place { path: self.join(path), ..self.clone() }
@@ -138,6 +143,8 @@ pub struct NetDef {
     pub notes: Vec<Diagnostic>,
     /// Unknown blocks of layers of the generation before (`layers`), by their index.
     pub(crate) v1_extensions: HashMap<usize, Vec<Extension>>,
+    /// All fields the schema does not know.
+    pub(crate) unknown: Vec<UnknownField>,
 }
 
 impl NetDef {
@@ -149,6 +156,17 @@ impl NetDef {
         let parsed = text::parse::<NetParameter>(source)?;
         let place = Place::in_file(&parsed.spans, "");
         Ok(NetDef::assemble(parsed.message, source, place, &parsed.unknown))
+    }
+
+    /// Parses a net's text as far as it goes: all errors of the text, and the net without the wrong
+    /// fields where the structure of the file is whole.
+    pub fn examine(source: &Arc<Source>) -> (Option<NetDef>, Vec<Error>) {
+        let (parsed, errors) = text::examine::<NetParameter>(source);
+        let net = parsed.map(|parsed| {
+            let place = Place::in_file(&parsed.spans, "");
+            NetDef::assemble(parsed.message, source, place, &parsed.unknown)
+        });
+        (net, errors)
     }
 
     /// Reads a net from a text file.
@@ -179,7 +197,15 @@ impl NetDef {
         unknown: &[UnknownField],
     ) -> NetDef {
         let mut blocks: HashMap<&str, Vec<Extension>> = HashMap::new();
-        for field in unknown {
+        let inside = |f: &&UnknownField| {
+            f.path.strip_prefix(place.path.as_str()).is_some_and(|rest| {
+                place.path.is_empty() || rest.is_empty() || rest.starts_with('.')
+            })
+        };
+        let unknown: Vec<UnknownField> = unknown.iter().filter(inside).cloned().collect();
+        let silent = |f: &&UnknownField| !f.is_layers_block() && f.name != "type";
+        let notes = unknown.iter().filter(silent).map(UnknownField::warning).collect();
+        for field in unknown.iter().filter(|f| f.is_layers_block()) {
             let found = Extension::from_field(source, &field.node);
             blocks.entry(&field.path).or_default().extend(found);
         }
@@ -195,8 +221,43 @@ impl NetDef {
                 v1_extensions.insert(i, found);
             }
         }
+        drop(blocks);
         let source = Some(source.clone());
-        NetDef { param, layers, source, place, notes: Vec::new(), v1_extensions }
+        NetDef { param, layers, source, place, notes, v1_extensions, unknown }
+    }
+}
+
+/// What a text file defines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// A net.
+    Net,
+    /// A solver.
+    Solver,
+    /// Neither: no field at the top level is one of theirs.
+    Other,
+}
+
+impl FileKind {
+    /// By the fields of the top level: a layer makes a net, else the most known names decide.
+    pub fn of(source: &Arc<Source>) -> FileKind {
+        let (document, _) = text::tree(source);
+        let fields = &document.root.fields;
+        let has = |names: &[&str]| fields.iter().any(|f| names.contains(&f.name.as_str()));
+        if has(&["layer", "layers"]) {
+            return FileKind::Net;
+        }
+        let known = |message: &str| {
+            let message = schema::schema().message(message);
+            let known =
+                |f: &&crate::text::tree::Field| message.is_some_and(|m| m.field(&f.name).is_some());
+            fields.iter().filter(known).count()
+        };
+        match (known("NetParameter"), known("SolverParameter")) {
+            (0, 0) => FileKind::Other,
+            (net, solver) if net > solver => FileKind::Net,
+            _ => FileKind::Solver,
+        }
     }
 }
 
@@ -209,7 +270,9 @@ pub struct SolverDef {
     pub source: Option<Arc<Source>>,
     /// Where its fields stand.
     pub place: Place,
-    unknown: Vec<UnknownField>,
+    /// Worth telling the user: doubtful fields.
+    pub notes: Vec<Diagnostic>,
+    pub(crate) unknown: Vec<UnknownField>,
 }
 
 impl SolverDef {
@@ -221,7 +284,11 @@ impl SolverDef {
         let parsed = text::parse::<SolverParameter>(source)?;
         let place = Place::in_file(&parsed.spans, "");
         let unknown = parsed.unknown;
-        Ok(SolverDef { param: parsed.message, source: Some(source.clone()), place, unknown })
+        // Those of inline nets are told with the nets.
+        let own = unknown.iter().filter(|f| !f.path.contains("net_param"));
+        let notes = own.map(UnknownField::warning).collect();
+        let source = Some(source.clone());
+        Ok(SolverDef { param: parsed.message, source, place, notes, unknown })
     }
 
     /// Reads a solver from a text file.

@@ -23,7 +23,7 @@ pub mod text;
 pub mod upgrade;
 pub mod wire;
 
-pub use def::{LayerDef, NetDef, Origin, Place, SolverDef};
+pub use def::{FileKind, LayerDef, NetDef, Origin, Place, SolverDef};
 pub use error::{Diagnostic, Error, ErrorKind, ErrorParts, Errors, Severity};
 pub use span::{Located, Position, Source, Span};
 pub use text::{Block, Extension};

@@ -39,7 +39,8 @@ fn misspelt_block_and_a_field_inside_one() {
     = similar: `convolution_param`
 error: `ReLUParameter` has no field `slope`
   --> net.prototxt:5:16
-    |  relu_param { slope: 1 }"#
+    |  relu_param { slope: 1 }
+    = similar: `negative_slope`"#
     );
 }
 

@@ -2,8 +2,9 @@
 
 mod common;
 
-use cortado_proto::caffe::{NetParameter, SolverParameter};
+use cortado_proto::caffe::{NetParameter, SolverParameter, V1LayerParameter};
 use cortado_proto::{NetDef, Origin, SolverDef, Source, text, upgrade, wire};
+use prost::Message;
 
 fn upgraded(mut net: NetDef) -> NetParameter {
     upgrade::net(&mut net).unwrap();
@@ -90,12 +91,6 @@ fn old_fields_that_make_no_sense_are_refused_with_their_place() {
         "error: `input_dim` stands 2 times for 1 inputs of 4 axes each\n  --> net.prototxt:2:1\n    |  \
          input_dim: 1"
     );
-    let text = "layer { name: 'a' }\nlayers { name: 'b' type: RELU }";
-    assert_eq!(
-        refusal(text),
-        "error: the net mixes `layers` (old form) and `layer` (today's)\n  --> net.prototxt:2:1\n    \
-         |  layers { name: 'b' type: RELU }"
-    );
     let odd = refusal("layers { layer { name: 'a' type: 'wonder' } }");
     assert!(
         odd.starts_with("error: `type` knows no \"wonder\" in the oldest form\n  --> net.proto")
@@ -128,4 +123,67 @@ fn both_solver_types_are_refused() {
     let mut solver = SolverDef::from_text(&source).unwrap();
     let error = upgrade::solver(&mut solver).unwrap_err();
     assert!(error.to_string().starts_with("s.prototxt:2:1: both `solver_type` and `type`"));
+}
+
+#[test]
+fn a_mix_of_generations_loads_in_the_order_of_the_file() {
+    let mut net = net(
+        "layer { name: 'a' type: 'ReLU' }\nlayers { name: 'b' type: RELU }\nlayer { name: 'c' }",
+    );
+    let done = upgrade::net(&mut net).unwrap();
+    let names: Vec<&str> = net.layers.iter().map(|l| l.name()).collect();
+    assert_eq!(names, ["a", "b", "c"]);
+    assert!(done[0].ends_with("which the original refuses"), "{done:?}");
+}
+
+#[test]
+fn fields_of_forks_are_kept_and_told() {
+    let text = "layers { name: 'b' type: WONDER pooling_param { pool: MAX round_trip: 7 } odd_param { n: 1 } }";
+    let source = Source::new("net.prototxt", text);
+    let upgraded = text::upgraded_net(&source).unwrap();
+    assert_eq!(
+        upgraded.text,
+        "layer {\n  name: \"b\"\n  type: \"WONDER\"\n  pooling_param {\n    pool: MAX\n    \
+         round_trip: 7\n  }\n  odd_param { n: 1 }\n}\n"
+    );
+    assert_eq!(
+        upgraded.notes[0].to_string().lines().next(),
+        Some("warning: `PoolingParameter` has no field `round_trip`: it has no effect")
+    );
+    assert!(text::parse_strict::<NetParameter>(&source).is_err());
+}
+
+#[test]
+fn an_upgrade_keeps_comments_and_what_needs_no_change() {
+    let text = "# head\nname: 'n' # of the net\nlayer { name: 'a'  type: 'ReLU' } # as it is\n\
+                # about b\nlayers {\n  name: 'b' # inner\n  type: RELU }\n# end\n";
+    let upgraded = text::upgraded_net(&Source::new("net.prototxt", text)).unwrap();
+    assert_eq!(
+        upgraded.text,
+        "# head\nname: 'n'  # of the net\nlayer { name: 'a'  type: 'ReLU' }  # as it is\n# about b\n\
+         layer {\n  # inner\n  name: \"b\"\n  type: \"ReLU\"\n}\n# end\n"
+    );
+    let solver = "solver_type: ADAM # fast\nbase_lr: 1\n";
+    let upgraded = text::upgraded_solver(&Source::new("s.prototxt", solver)).unwrap();
+    assert_eq!(upgraded.text, "type: \"Adam\" # fast\nbase_lr: 1\n");
+}
+
+#[test]
+fn binary_upgrades_keep_unknown_fields() {
+    let old = NetParameter {
+        layers: vec![V1LayerParameter {
+            name: Some("a".into()),
+            r#type: Some(18),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let mut bytes = old.encode_to_vec();
+    // Field 9999 of the net, a varint.
+    bytes.extend([0xf8, 0xf0, 0x04, 0x07]);
+    let (new, done) = cortado_proto::wire::upgraded_net(&bytes).unwrap();
+    assert_eq!(done.len(), 1);
+    assert!(new.windows(4).any(|w| w == [0xf8, 0xf0, 0x04, 0x07]));
+    let net = cortado_proto::wire::decode_net(&new).unwrap();
+    assert_eq!((net.layers.len(), net.layer[0].r#type()), (0, "ReLU"));
 }

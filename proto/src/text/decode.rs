@@ -11,7 +11,9 @@ use crate::schema::{self, Count, Kind, Schema};
 use crate::span::Span;
 
 /// Blocks a layer type from outside may bring along: only directly inside these.
-const OPEN_MESSAGES: [&str; 2] = ["LayerParameter", "V1LayerParameter"];
+const OPEN_MESSAGES: [&str; 2] = ["LayerParameter", V1_LAYER];
+
+const V1_LAYER: &str = "V1LayerParameter";
 
 /// A layer takes a few letters in a file and kilobytes in memory.
 const MAX_LAYERS: u32 = 10_000;
@@ -25,10 +27,15 @@ pub(crate) struct Encoded {
 }
 
 /// Encodes the document as message number `message` of the schema.
-pub(crate) fn encode(document: &Document, message: usize) -> Encoded {
+///
+/// `strict` takes every unknown field for an error; without it, one that nothing known looks like is
+/// handed out: a fork has it.
+pub(crate) fn encode(document: &Document, message: usize, strict: bool) -> Encoded {
     let mut e = Encoder {
         schema: schema::schema(),
         document,
+        strict,
+        at_home: at_home(document, message),
         stack: Vec::new(),
         errors: Vec::new(),
         unknown: Vec::new(),
@@ -39,6 +46,14 @@ pub(crate) fn encode(document: &Document, message: usize) -> Encoded {
     e.message(&document.root, root, &mut bytes);
     let Encoder { errors, unknown, shifted, .. } = e;
     Encoded { bytes, errors, unknown, unclosed_found: shifted }
+}
+
+/// Whether most fields of the file's top level are those of its message: a file of another kind holds
+/// none.
+fn at_home(document: &Document, message: usize) -> bool {
+    let root = &schema::schema().messages[message];
+    let fields = &document.root.fields;
+    2 * fields.iter().filter(|f| root.field(&f.name).is_some()).count() > fields.len()
 }
 
 /// One open block on the way from the root to here.
@@ -54,6 +69,8 @@ struct Frame<'a> {
 struct Encoder<'a> {
     schema: &'static Schema,
     document: &'a Document,
+    strict: bool,
+    at_home: bool,
     stack: Vec<Frame<'a>>,
     errors: Vec<Error>,
     unknown: Vec<UnknownField>,
@@ -147,7 +164,7 @@ impl<'a> Encoder<'a> {
                 }
                 (Value::Scalar(s), kind) if !matches!(kind, Kind::Message(_)) => {
                     if let Err(misfit) = scalar(s, f, out) {
-                        self.bad_scalar(s, f, misfit);
+                        self.bad_scalar(field, s, f, misfit);
                     }
                 }
                 (value, kind) => {
@@ -163,7 +180,11 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    fn bad_scalar(&mut self, s: &Scalar, f: &schema::Field, misfit: Misfit) {
+    fn bad_scalar(&mut self, field: &Field, s: &Scalar, f: &schema::Field, misfit: Misfit) {
+        if self.forks_type(s, f) {
+            self.hand_out(field, V1_LAYER);
+            return;
+        }
         if let (Kind::Enum(e), Literal::Word(_) | Literal::Integer(_)) = (f.kind, &s.literal) {
             let written = s.describe();
             let value = written.trim_matches('`').to_string();
@@ -190,6 +211,23 @@ impl<'a> Encoder<'a> {
         let wanted = if misfit == Misfit::Range { f.kind.name() } else { wanted(f.kind) };
         let kind = s.misfit(misfit, &f.name, wanted);
         self.error(kind, s.span);
+    }
+
+    /// A word that the enum of layer types of the generation before lacks: a fork's type.
+    fn forks_type(&self, s: &Scalar, f: &schema::Field) -> bool {
+        let word = matches!(s.literal, Literal::Word(_)) && !s.negative;
+        let owner = self.stack.last().map(|frame| &self.schema.messages[frame.message]);
+        !self.strict && word && f.name == "type" && owner.is_some_and(|m| m.name == V1_LAYER)
+    }
+
+    fn hand_out(&mut self, field: &Field, message: &str) {
+        self.unknown.push(UnknownField {
+            path: self.path(),
+            message: message.to_string(),
+            name: field.name.clone(),
+            node: field.clone(),
+            place: self.document.located(field.name_span),
+        });
     }
 
     fn unknown_field(&mut self, field: &'a Field, message: &'static schema::Message) {
@@ -226,21 +264,20 @@ impl<'a> Encoder<'a> {
         }
         let blocks = field.values().iter().all(|v| matches!(v, Value::Message(_)));
         if blocks && !field.values().is_empty() && OPEN_MESSAGES.contains(&message.name.as_str()) {
-            self.unknown.push(UnknownField {
-                path: self.path(),
-                message: message.name.clone(),
-                name: field.name.clone(),
-                node: field.clone(),
-                place: self.document.located(field.name_span),
-            });
+            self.hand_out(field, &message.name);
             return;
         }
         // Looking for what may be meant takes time; nobody reads it after so many errors.
-        let error = if self.errors.len() < super::MAX_ERRORS {
+        let error = if self.errors.len() + self.unknown.len() < super::MAX_ERRORS {
             unknown_field_error(&message.name, &field.name)
         } else {
             Error::new(ErrorKind::UnknownField { message: String::new(), field: String::new() })
         };
+        let few = self.unknown.len() < super::MAX_ERRORS;
+        if !self.strict && few && error.notes.is_empty() && self.at_home {
+            self.hand_out(field, &message.name);
+            return;
+        }
         self.errors.push(error.with_place(Some(self.document.located(field.name_span))));
     }
 }
@@ -254,7 +291,13 @@ pub(crate) fn unknown_field_error(message: &str, name: &str) -> Error {
         let list: Vec<_> = inside.iter().map(|b| format!("`{b}`")).collect();
         return error.note(format!("`{name}` is a field of {}", list.join(", ")));
     }
-    error.similar(&schema::suggest(message, name))
+    let mut near = schema::suggest(message, name);
+    if near.is_empty() && name.len() >= 4 {
+        let fields = schema::schema().message(message).map_or(&[][..], |m| &m.fields);
+        let ends = |f: &&schema::Field| f.name.ends_with(&format!("_{name}"));
+        near = fields.iter().filter(ends).map(|f| f.name.clone()).take(3).collect();
+    }
+    error.similar(&near)
 }
 
 fn wanted(kind: Kind) -> &'static str {

@@ -1,6 +1,7 @@
 //! Message → text, as Google's `TextFormat` prints it: fields in number order, two spaces per level,
 //! floats as short as they read back.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 
 use prost::encoding::decode_varint;
@@ -10,80 +11,111 @@ use crate::schema::{self, Kind, schema};
 
 /// The message as text.
 pub fn print<M: Message + Name>(message: &M) -> String {
-    let mut out = String::new();
+    print_with(message, &[])
+}
+
+/// The message as text, with fields that the schema does not know: the path of the block each stands
+/// in (empty for the message itself), and its text.
+pub fn print_with<M: Message + Name>(message: &M, unknown: &[(String, String)]) -> String {
+    let mut printer = Printer { out: String::new(), path: Vec::new(), unknown };
     if let Some(index) = schema().index(M::NAME) {
-        walk(&message.encode_to_vec(), &schema().messages[index], 0, &mut out);
+        printer.walk(&message.encode_to_vec(), &schema().messages[index]);
     }
-    out
+    printer.out
 }
 
-/// Prints the fields of encoded bytes. The bytes come from our own encoder, so a field that does not
-/// follow the wire format ends the walk.
-fn walk(mut bytes: &[u8], message: &schema::Message, depth: usize, out: &mut String) -> Option<()> {
-    while !bytes.is_empty() {
-        let key = decode_varint(&mut bytes).ok()?;
-        let field = message.field_number((key >> 3) as u32);
-        match key & 7 {
-            0 => {
-                let value = decode_varint(&mut bytes).ok()?;
-                if let Some(f) = field {
-                    line(f, depth, out, &varint(f.kind, value));
-                }
-            }
-            1 => {
-                let value = f64::from_le_bytes(bytes.split_off(..8)?.try_into().ok()?);
-                if let Some(f) = field {
-                    line(f, depth, out, &double(value));
-                }
-            }
-            5 => {
-                let value = f32::from_le_bytes(bytes.split_off(..4)?.try_into().ok()?);
-                if let Some(f) = field {
-                    line(f, depth, out, &float(value));
-                }
-            }
-            2 => {
-                let length = decode_varint(&mut bytes).ok()?;
-                let content = bytes.split_off(..usize::try_from(length).ok()?)?;
-                if let Some(f) = field {
-                    delimited(f, content, depth, out)?;
-                }
-            }
-            _ => return None,
-        }
-    }
-    Some(())
+struct Printer<'a> {
+    out: String,
+    /// The blocks around, as paths name them.
+    path: Vec<String>,
+    unknown: &'a [(String, String)],
 }
 
-fn delimited(f: &schema::Field, mut content: &[u8], depth: usize, out: &mut String) -> Option<()> {
-    match f.kind {
-        Kind::Message(index) => {
-            let _ = writeln!(out, "{:1$}{2} {{", "", depth * 2, f.name);
-            walk(content, &schema().messages[index], depth + 1, out)?;
-            let _ = writeln!(out, "{:1$}}}", "", depth * 2);
-        }
-        Kind::String | Kind::Bytes => line(f, depth, out, &quoted(content)),
-        // Packed numbers.
-        kind => {
-            while !content.is_empty() {
-                let text = match kind {
-                    Kind::Float => {
-                        float(f32::from_le_bytes(content.split_off(..4)?.try_into().ok()?))
+impl Printer<'_> {
+    /// Prints the fields of encoded bytes. The bytes come from our own encoder, so a field that does
+    /// not follow the wire format ends the walk.
+    fn walk(&mut self, mut bytes: &[u8], message: &schema::Message) -> Option<()> {
+        let mut seen: HashMap<u32, usize> = HashMap::new();
+        while !bytes.is_empty() {
+            let key = decode_varint(&mut bytes).ok()?;
+            let field = message.field_number((key >> 3) as u32);
+            match key & 7 {
+                0 => {
+                    let value = decode_varint(&mut bytes).ok()?;
+                    if let Some(f) = field {
+                        self.line(f, &varint(f.kind, value));
                     }
-                    Kind::Double => {
-                        double(f64::from_le_bytes(content.split_off(..8)?.try_into().ok()?))
+                }
+                1 => {
+                    let value = f64::from_le_bytes(bytes.split_off(..8)?.try_into().ok()?);
+                    if let Some(f) = field {
+                        self.line(f, &double(value));
                     }
-                    kind => varint(kind, decode_varint(&mut content).ok()?),
-                };
-                line(f, depth, out, &text);
+                }
+                5 => {
+                    let value = f32::from_le_bytes(bytes.split_off(..4)?.try_into().ok()?);
+                    if let Some(f) = field {
+                        self.line(f, &float(value));
+                    }
+                }
+                2 => {
+                    let length = decode_varint(&mut bytes).ok()?;
+                    let content = bytes.split_off(..usize::try_from(length).ok()?)?;
+                    if let Some(f) = field {
+                        let index = seen.entry(f.number).or_default();
+                        self.delimited(f, content, *index)?;
+                        *index += 1;
+                    }
+                }
+                _ => return None,
             }
         }
+        if !self.unknown.is_empty() {
+            let path = self.path.join(".");
+            let indent = 2 * self.path.len();
+            for (_, text) in self.unknown.iter().filter(|(at, _)| *at == path) {
+                let _ = writeln!(self.out, "{:indent$}{text}", "");
+            }
+        }
+        Some(())
     }
-    Some(())
-}
 
-fn line(f: &schema::Field, depth: usize, out: &mut String, value: &str) {
-    let _ = writeln!(out, "{:1$}{2}: {value}", "", depth * 2, f.name);
+    fn delimited(&mut self, f: &schema::Field, mut content: &[u8], index: usize) -> Option<()> {
+        match f.kind {
+            Kind::Message(message) => {
+                let indent = 2 * self.path.len();
+                let _ = writeln!(self.out, "{:indent$}{} {{", "", f.name);
+                let repeated = f.count == schema::Count::Repeated;
+                let index = if repeated { format!("[{index}]") } else { String::new() };
+                self.path.push(format!("{}{index}", f.name));
+                self.walk(content, &schema().messages[message])?;
+                self.path.pop();
+                let _ = writeln!(self.out, "{:indent$}}}", "");
+            }
+            Kind::String | Kind::Bytes => self.line(f, &quoted(content)),
+            // Packed numbers.
+            kind => {
+                while !content.is_empty() {
+                    let text = match kind {
+                        Kind::Float => {
+                            float(f32::from_le_bytes(content.split_off(..4)?.try_into().ok()?))
+                        }
+                        Kind::Double => {
+                            double(f64::from_le_bytes(content.split_off(..8)?.try_into().ok()?))
+                        }
+                        kind => varint(kind, decode_varint(&mut content).ok()?),
+                    };
+                    self.line(f, &text);
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn line(&mut self, f: &schema::Field, value: &str) {
+        let indent = 2 * self.path.len();
+        let _ = writeln!(self.out, "{:indent$}{}: {value}", "", f.name);
+    }
 }
 
 fn varint(kind: Kind, value: u64) -> String {

@@ -17,7 +17,7 @@ use crate::error::Errors;
 /// Brings a net to today's form. Returns what was done, one sentence each; empty for a net of today.
 ///
 /// # Errors
-/// The net mixes generations, or an old field makes no sense.
+/// An old field makes no sense.
 pub fn net(net: &mut NetDef) -> Result<Vec<String>, Errors> {
     let mut done = Vec::new();
     // Where each layer of an older generation stood in the file.
@@ -29,7 +29,7 @@ pub fn net(net: &mut NetDef) -> Result<Vec<String>, Errors> {
         done.push(data::apply(net));
     }
     if v1::needs(net) {
-        done.push(v1::apply(net, &index)?);
+        done.push(v1::apply(net, &index));
     }
     if input::needs(net) {
         done.push(input::apply(net)?);

@@ -4,27 +4,37 @@
 use super::types::type_of_v1;
 use crate::caffe::{LayerParameter, ParamSpec, V1LayerParameter};
 use crate::def::{LayerDef, NetDef, Origin};
-use crate::error::{Error, ErrorKind};
 
 pub(super) fn needs(net: &NetDef) -> bool {
     !net.param.layers.is_empty()
 }
 
 /// `index` holds where each layer stood in the file.
-pub(super) fn apply(net: &mut NetDef, index: &[usize]) -> Result<String, Error> {
-    if !net.layers.is_empty() {
-        let what = "the net mixes `layers` (old form) and `layer` (today's)";
-        let place = net.place.span_of(Some("layers[0]"));
-        return Err(Error::new(ErrorKind::Conflict(what.into())).with_place(place));
-    }
+pub(super) fn apply(net: &mut NetDef, index: &[usize]) -> String {
     let old = std::mem::take(&mut net.param.layers);
     let count = old.len();
+    let mut converted = Vec::with_capacity(count);
     for (layer, &i) in old.into_iter().zip(index) {
         let place = net.place.part(&format!("layers[{i}]")).derived(Origin::Upgrade("V1".into()));
         let extensions = net.v1_extensions.remove(&i).unwrap_or_default();
-        net.layers.push(LayerDef { param: convert(layer), place, extensions });
+        let mut param = convert(layer);
+        let path = place.path();
+        if let Some(word) = net.unknown.iter().find(|f| f.name == "type" && f.path == path) {
+            param.r#type = word.word();
+        }
+        converted.push(LayerDef { param, place, extensions });
     }
-    Ok(format!("{count} layers of the old form (`layers`) became `layer`"))
+    let done = format!("{count} layers of the old form (`layers`) became `layer`");
+    if net.layers.is_empty() {
+        net.layers = converted;
+        return done;
+    }
+    // The original refuses the mix. In text the order of the file is known; binary keeps the two
+    // lists apart, and the older one goes first.
+    converted.append(&mut net.layers);
+    net.layers = converted;
+    net.layers.sort_by_key(|layer| layer.place.span_of(None).map_or(0, |place| place.span.start));
+    format!("{done}; they stand among layers of today's form, which the original refuses")
 }
 
 fn convert(old: V1LayerParameter) -> LayerParameter {

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::Limits;
 use super::cursor::{Cursor, Wire, damaged};
-use crate::caffe::{BlobProto, BlobShape};
+use crate::caffe::{BlobProto, BlobShape, Type};
 use crate::error::{Error, ErrorKind};
 
 /// Most axes a blob may have, as in the original.
@@ -311,7 +311,9 @@ pub fn blob_shape(blob: &BlobProto) -> Result<(Vec<usize>, bool), Error> {
 /// Their number is not what the shape says.
 pub fn blob_values(blob: &BlobProto) -> Result<Vec<f32>, Error> {
     let (shape, _) = blob_shape(blob)?;
-    let values: Vec<f32> = if blob.double_data.is_empty() {
+    let values: Vec<f32> = if let Some(raw) = &blob.raw_data {
+        raw_values(raw, blob.raw_data_type())?
+    } else if blob.double_data.is_empty() {
         blob.data.clone()
     } else {
         blob.double_data.iter().map(|&v| v as f32).collect()
@@ -321,6 +323,28 @@ pub fn blob_values(blob: &BlobProto) -> Result<Vec<f32>, Error> {
         let why = format!("of shape {shape:?} holds {} values", values.len());
         return Err(Error::value("blob", why));
     }
+    Ok(values)
+}
+
+/// Values as NVIDIA's fork stores them: the bytes of one of three types of number.
+fn raw_values(raw: &[u8], kind: Type) -> Result<Vec<f32>, Error> {
+    let stored = match kind {
+        Type::Double => Stored::F64,
+        Type::Float => Stored::F32,
+        Type::Float16 => Stored::F16,
+        other => {
+            let why = format!("of type {} holds no floating-point numbers", other.as_str_name());
+            return Err(Error::value("raw_data", why));
+        }
+    };
+    let size = stored.size();
+    if !raw.len().is_multiple_of(size) {
+        let why = format!("has {} bytes, no whole number of {size}-byte values", raw.len());
+        return Err(Error::value("raw_data", why));
+    }
+    let count = raw.len() / size;
+    let mut values = vec![0.0; count];
+    read_run(raw, Run { start: 0, count, stride: size }, stored, &mut values);
     Ok(values)
 }
 

@@ -5,6 +5,7 @@
 mod blob;
 mod cursor;
 mod model;
+mod upgraded;
 mod write;
 
 use std::path::Path;
@@ -14,6 +15,7 @@ use prost::encoding::{WireType, encode_key, encode_varint};
 
 pub use blob::{Blob, BlobEntry, MAX_AXES, blob_proto, blob_shape, blob_values};
 pub use model::{Generation, Model, ModelLayer};
+pub use upgraded::upgraded_net;
 pub use write::{BlobOut, LayerOut, save_blob, save_message, save_model, write_file, write_model};
 
 use crate::caffe::{Datum, NetParameter, SolverState};
