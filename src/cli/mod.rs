@@ -1,6 +1,8 @@
 //! The command line: one file per command. Caffe's spellings work too (`-solver=x`, `-gpu 0`).
 
+mod check;
 mod classify;
+mod deploy;
 mod layers;
 mod log;
 mod model;
@@ -10,6 +12,7 @@ mod summary;
 mod test;
 mod time;
 mod train;
+mod upgrade;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -74,6 +77,10 @@ enum Command {
     Summary(summary::SummaryArgs),
     Classify(classify::ClassifyArgs),
     Layers(layers::LayersArgs),
+    Check(check::CheckArgs),
+    Deploy(deploy::DeployArgs),
+    UpgradeNet(upgrade::UpgradeNetArgs),
+    UpgradeSolver(upgrade::UpgradeSolverArgs),
 }
 
 /// Arguments of every command that runs a net.
@@ -128,6 +135,10 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Summary(args) => summary::run(args),
         Command::Classify(args) => classify::run(args),
         Command::Layers(args) => layers::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Deploy(args) => deploy::run(args),
+        Command::UpgradeNet(args) => upgrade::net(args),
+        Command::UpgradeSolver(args) => upgrade::solver(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

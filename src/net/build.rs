@@ -32,21 +32,11 @@ impl Net {
         let upgraded = cortado_proto::upgrade::net(&mut def).map_err(NetErrors::from_proto)?;
         notes.extend(upgraded.into_iter().map(|what| Diagnostic::note(what, None)));
         let state = options.state.clone().and(def.param.state.as_ref());
-        let mut errors = super::filter::filter(&mut def, &state);
+        let errors = super::filter::filter(&mut def, &state);
         let source = def.source.as_ref().map(|source| source.name.clone());
         let param = def.param;
         let wired = splits(def.layers);
-        let mut builder = Builder {
-            options,
-            store,
-            notes,
-            errors: std::mem::take(&mut errors),
-            blobs: Vec::new(),
-            nodes: Vec::new(),
-            latest: HashMap::new(),
-            by_name: BTreeMap::new(),
-            param_bytes: 0,
-        };
+        let mut builder = Builder::new(options, store, notes, errors);
         for layer in wired {
             builder.add(layer);
         }
@@ -112,22 +102,44 @@ impl Net {
     }
 }
 
-struct Builder<'a> {
+pub(crate) struct Builder<'a> {
     options: &'a NetOptions,
     store: ParamStore,
-    notes: Vec<Diagnostic>,
-    errors: Vec<NetError>,
-    blobs: Vec<Blob>,
-    nodes: Vec<Node>,
+    pub notes: Vec<Diagnostic>,
+    pub errors: Vec<NetError>,
+    pub blobs: Vec<Blob>,
+    pub nodes: Vec<Node>,
+    /// Parameters get no values: nobody will run the net.
+    pub shapes_only: bool,
     /// The last blob of each name; `None` where its maker failed, so that one mistake is told once.
     latest: HashMap<String, Option<BlobId>>,
     by_name: BTreeMap<String, Vec<BlobId>>,
     param_bytes: u64,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    pub fn new(
+        options: &'a NetOptions,
+        store: ParamStore,
+        notes: Vec<Diagnostic>,
+        errors: Vec<NetError>,
+    ) -> Builder<'a> {
+        Builder {
+            options,
+            store,
+            notes,
+            errors,
+            blobs: Vec::new(),
+            nodes: Vec::new(),
+            shapes_only: false,
+            latest: HashMap::new(),
+            by_name: BTreeMap::new(),
+            param_bytes: 0,
+        }
+    }
+
     /// Adds a layer, or notes what is wrong with it; its tops exist in either case.
-    fn add(&mut self, wired: Wired) {
+    pub fn add(&mut self, wired: Wired) {
         let tops = wired.def.top.clone();
         if let Err(found) = self.try_add(wired) {
             self.errors.extend(found);
@@ -144,7 +156,7 @@ impl Builder<'_> {
         let kind = registry.get(def.r#type());
         match kind {
             None => found.push(unknown_type(&def, registry)),
-            Some(kind) => found.extend(unclaimed(&def, kind)),
+            Some(kind) => self.unclaimed(&def, kind, &mut found),
         }
         let bottoms = self.bottoms(&def, &mut found);
         self.check_tops(&def, &in_place, &mut found);
@@ -218,6 +230,22 @@ impl Builder<'_> {
             def,
         });
         Ok(())
+    }
+
+    /// Parameter blocks of the file that neither the schema nor the type knows: a mistake where a
+    /// known block looks like it, else a fork's.
+    fn unclaimed(&mut self, def: &LayerDef, kind: &LayerKind, found: &mut Vec<NetError>) {
+        for error in def.unclaimed(kind.extensions) {
+            if error.notes.is_empty() {
+                let what = format!("{}: it has no effect", error.kind);
+                let label = format!("layer `{}` ({})", def.name(), def.r#type());
+                let warning = Diagnostic::warning(what, error.place.clone());
+                self.notes.push(warning.with_label(label));
+            } else {
+                let unknown = NetErrorKind::UnknownBlock(error.kind.to_string());
+                found.push(NetError::at(def, None, unknown).told_at(&error));
+            }
+        }
     }
 
     /// `None` when a maker failed (told already) or a bottom is unknown (told here).
@@ -418,8 +446,12 @@ impl Builder<'_> {
             self.notes
                 .push(Diagnostic::warning(why, def.place.span_of(Some(&field))).with_label(layer));
         }
-        let mut values = vec![0.0; request.shape.count()];
+        // Fillers are looked at without values too; those that want a certain shape at small ones.
+        let shaped = !cheap(request) && request.shape.count() <= 1 << 16;
+        let count = request.shape.count();
+        let mut values = vec![0.0; if self.shapes_only && !shaped { 0 } else { count }];
         match preloaded {
+            Some(_) if self.shapes_only => {}
             Some(blob) => {
                 let at = |why: String| {
                     NetError::at(def, Some(&format!("blobs[{i}]")), NetErrorKind::Param(why))
@@ -433,6 +465,7 @@ impl Builder<'_> {
                 }
                 super::weights::values_of(blob, &mut values).map_err(at)?;
             }
+            None if self.shapes_only && values.len() < count && !cheap(request) => {}
             None => {
                 let key = RngKey::at_start(self.options.seed);
                 let mut rng = key.stream(&format!("{}/{i}", def.name()));
@@ -463,6 +496,11 @@ impl Builder<'_> {
     }
 }
 
+/// Whether a filler takes memory of any size.
+fn cheap(request: &ParamRequest) -> bool {
+    !["bilinear", "lsuv", "orthonormal", "positive_unitball"].contains(&request.filler.r#type())
+}
+
 /// The shapes of the tops; what depends on who needs a gradient is asked again later.
 fn first_shapes(
     layer: &mut dyn Layer,
@@ -485,21 +523,16 @@ fn first_shapes(
     Ok(shapes)
 }
 
-fn unknown_type(def: &LayerDef, registry: &Registry) -> NetError {
+pub(crate) fn unknown_type(def: &LayerDef, registry: &Registry) -> NetError {
     let name = def.r#type();
     let field = if def.param.r#type.is_some() { Some("type") } else { None };
     let names = registry.kinds().map(|kind| kind.type_name);
     let similar = schema::similar(name, names);
-    NetError::at(def, field, NetErrorKind::UnknownType(name.to_owned())).similar(similar)
-}
-
-/// Parameter blocks of the file that neither the schema nor the type knows.
-fn unclaimed(def: &LayerDef, kind: &LayerKind) -> Vec<NetError> {
-    let told = def.unclaimed(kind.extensions).into_iter().map(|error| {
-        let unknown = NetErrorKind::UnknownBlock(error.kind.to_string());
-        NetError::at(def, None, unknown).told_at(&error)
-    });
-    told.collect()
+    let error = NetError::at(def, field, NetErrorKind::UnknownType(name.to_owned()));
+    match super::forks::fork_of(name) {
+        Some(fork) => error.note(format!("it comes from {fork}")),
+        None => error.similar(similar),
+    }
 }
 
 fn arity(def: &LayerDef, kind: &LayerKind, tops: usize, found: &mut Vec<NetError>) {

@@ -20,7 +20,7 @@ impl Solver {
     pub fn build(mut def: SolverDef, options: &SolverOptions) -> Result<Solver, crate::Error> {
         cortado_proto::upgrade::solver(&mut def)?;
         let checked = check(&def).map_err(crate::Error::Solver)?;
-        let mut notes = Vec::new();
+        let mut notes = std::mem::take(&mut def.notes);
         if def.param.solver_mode.is_some() && def.param.solver_mode() == SolverMode::Gpu {
             let place = def.span_of("solver_mode");
             notes.push(Diagnostic::note("solver_mode: GPU runs on the CPU here", place));
@@ -69,6 +69,15 @@ impl Solver {
             param: def.param,
         })
     }
+}
+
+/// Holds a solver's fields against each other, without its nets.
+///
+/// # Errors
+/// All mistakes of the file.
+pub fn examine(def: &mut SolverDef) -> Result<(), crate::Error> {
+    cortado_proto::upgrade::solver(def)?;
+    check(def).map(|_| ()).map_err(crate::Error::Solver)
 }
 
 struct Checked {

@@ -9,7 +9,7 @@ use cortado_proto::{Diagnostic, Located};
 #[non_exhaustive]
 pub enum SolverError {
     /// A field of the solver file.
-    #[error("{}", field_diagnostic(.why, .place, .notes))]
+    #[error("{}", field_diagnostic(.why, .place, .notes).to_string())]
     Field {
         /// What is wrong, with the value found and the value wanted.
         why: String,
@@ -38,13 +38,21 @@ pub enum SolverError {
     },
 }
 
-fn field_diagnostic(why: &str, place: &Option<Located>, notes: &[String]) -> String {
+fn field_diagnostic(why: &str, place: &Option<Located>, notes: &[String]) -> Diagnostic {
     let mut shown = Diagnostic::error(why, place.clone());
     shown.notes = notes.to_vec();
-    shown.to_string()
+    shown
 }
 
 impl SolverError {
+    /// As something to show.
+    pub fn diagnostic(&self) -> Diagnostic {
+        match self {
+            SolverError::Field { why, place, notes } => field_diagnostic(why, place, notes),
+            other => Diagnostic::error(other.to_string(), None),
+        }
+    }
+
     pub(crate) fn field(why: impl Into<String>, place: Option<Located>) -> SolverError {
         SolverError::Field { why: why.into(), place, notes: Vec::new() }
     }

@@ -26,6 +26,7 @@ use rayon::ThreadPool;
 
 use crate::net::{Net, NetOptions};
 
+pub use config::examine;
 pub use error::SolverError;
 pub use policy::LrPolicy;
 pub use report::{Event, shown};

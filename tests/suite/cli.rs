@@ -4,7 +4,18 @@ use std::path::Path;
 
 use crate::support::{ROOT, cortado, cortado_in, none, stderr, stdout};
 
-const COMMANDS: [&str; 6] = ["train", "test", "time", "summary", "classify", "layers"];
+const COMMANDS: [&str; 10] = [
+    "train",
+    "test",
+    "time",
+    "summary",
+    "classify",
+    "layers",
+    "check",
+    "deploy",
+    "upgrade-net",
+    "upgrade-solver",
+];
 
 #[test]
 fn every_command_has_help_with_an_example() {
@@ -24,8 +35,15 @@ fn every_command_has_help_with_an_example() {
 
 #[test]
 fn exit_codes_tell_usage_from_bad_input() {
-    let table: [(&[&str], i32); 9] = [
+    let table: [(&[&str], i32); 16] = [
         (&["frobnicate"], 2),
+        (&["check"], 2),
+        (&["check", "--assume-shape", "3by3", "models"], 2),
+        (&["check", "models/nothing.prototxt"], 1),
+        (&["check", "models/lenet/solver.prototxt", "models/lenet/deploy.prototxt"], 0),
+        (&["deploy", "models/lenet/solver.prototxt"], 1),
+        (&["upgrade-net", "models/lenet/deploy.prototxt"], 2),
+        (&["upgrade-solver", "models/nothing.prototxt", "out.prototxt"], 1),
         (&["train"], 2),
         (
             &[
@@ -235,4 +253,103 @@ fn a_layer_page_is_found_whatever_its_case_and_a_wrong_name_gets_a_hint() {
     let output = cortado(&["layers", "BatchNrom"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("similar: BatchNorm"), "{}", stderr(&output));
+}
+
+fn write(folder: &Path, name: &str, text: &str) {
+    std::fs::write(folder.join(name), text).unwrap_or_else(|e| panic!("{e}"));
+}
+
+#[test]
+fn check_gives_a_verdict_per_file_and_lists_all_unsupported_types_together() {
+    let folder = folder();
+    let data = r#"layer { name: "d" type: "Data" top: "data" top: "label"
+        data_param { source: "nowhere" batch_size: 4 } transform_param { crop_size: 12 } }"#;
+    let good = format!(
+        r#"{data} layer {{ name: "f" type: "InnerProduct" bottom: "data" top: "f" inner_product_param {{ num_output: 2 }} }}
+        layer {{ name: "l" type: "SoftmaxWithLoss" bottom: "f" bottom: "label" top: "l" }}"#
+    );
+    let odd = format!("{good} quirk_level: 3");
+    let bad = format!(
+        r#"{data} layer {{ name: "a" type: "MaskResize" bottom: "data" top: "a" }}
+        layer {{ name: "b" type: "Frobnicate" bottom: "a" top: "b" }}
+        layer {{ name: "c" type: "ReLU" bottom: "dato" top: "c" }}"#
+    );
+    write(folder.path(), "a.prototxt", &good);
+    write(folder.path(), "b.prototxt", &odd);
+    write(folder.path(), "c.prototxt", &bad);
+    write(folder.path(), "d.prototxt", "net: \"a.prototxt\" lr_policy: \"step\"");
+    write(folder.path(), "e.prototxt", "item { name: \"cat\" id: 1 }");
+    let output = cortado_in(folder.path(), &["check", "."]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        stdout(&output),
+        "ok        ./a.prototxt (net)\n\
+         warnings  ./b.prototxt (net, 1 warning)\n\
+         refused   ./c.prototxt: unsupported layer types: Frobnicate (1×), MaskResize (1×, from MNC)\n\
+         refused   ./d.prototxt: line 1: lr_policy `step` wants a `stepsize` above 0\n\
+         other     ./e.prototxt (neither net nor solver)\n\
+         5 files: 1 ok, 1 with warnings, 2 refused, 1 of another kind\n"
+    );
+    let full = stdout(&cortado_in(folder.path(), &["check", "c.prototxt"]));
+    assert!(full.contains("bottom `dato` is made by no layer above"), "{full}");
+    assert!(full.contains("checked without its data, as 4x3x12x12 and 4"), "{full}");
+    let json =
+        cortado_in(folder.path(), &["check", "--json", "--assume-shape", "2x1x6x6", "a.prototxt"]);
+    let parsed: serde_json::Value =
+        serde_json::from_slice(&json.stdout).unwrap_or_else(|e| panic!("{e}: {}", stderr(&json)));
+    assert_eq!(parsed[0]["phases"]["TEST"][1]["params"], serde_json::json!([[2, 36], [2]]));
+}
+
+#[test]
+fn check_tells_mistakes_of_text_and_of_wiring_together() {
+    let folder = folder();
+    let text = "layer { name: \"a\" type: \"Relu\" botom: \"x\" top: \"y\" }\n\
+                layer { name: \"b\" type: \"ReLU\" bottom: \"z\" top: \"w\" }";
+    write(folder.path(), "net.prototxt", text);
+    let told = stdout(&cortado_in(folder.path(), &["check", "net.prototxt"]));
+    for part in ["has no field `botom`", "no layer type `Relu`", "bottom `z` is made by no layer"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+}
+
+#[test]
+fn old_files_are_upgraded_with_their_comments() {
+    let folder = folder();
+    write(
+        folder.path(),
+        "old.prototxt",
+        "# of 2014\nlayers { name: 'r' type: RELU bottom: 'x' top: 'y' }\n",
+    );
+    write(folder.path(), "s.prototxt", "solver_type: ADAM # fast\n");
+    for arguments in [
+        ["upgrade-net", "old.prototxt", "new.prototxt"],
+        ["upgrade-solver", "s.prototxt", "t.prototxt"],
+    ] {
+        let output = cortado_in(folder.path(), &arguments);
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    let read = |name: &str| {
+        std::fs::read_to_string(folder.path().join(name)).unwrap_or_else(|e| panic!("{e}"))
+    };
+    assert!(read("new.prototxt").starts_with("# of 2014\nlayer {\n  name: \"r\"\n"));
+    assert_eq!(read("t.prototxt"), "type: \"Adam\" # fast\n");
+}
+
+#[test]
+fn a_deploy_net_has_input_and_softmax_and_the_names_of_the_training_net() {
+    let folder = folder();
+    let out = folder.path().join("deploy.prototxt");
+    let out = out.to_string_lossy();
+    let output = cortado(&["deploy", "models/lenet/train_test.prototxt", "-o", &out]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let parsed = cortado(&["summary", "--model", &out, "--json"]);
+    let parsed: serde_json::Value = serde_json::from_slice(&parsed.stdout)
+        .unwrap_or_else(|e| panic!("{e}: {}", stderr(&parsed)));
+    let layers = parsed["layers"].as_array().cloned().unwrap_or_default();
+    let types: Vec<&str> = layers.iter().filter_map(|l| l["type"].as_str()).collect();
+    assert_eq!((types.first(), types.last()), (Some(&"Input"), Some(&"Softmax")));
+    assert_eq!(layers[0]["tops"], serde_json::json!([[1, 1, 28, 28]]));
+    assert!(
+        layers.iter().any(|l| l["name"] == "ip2") && layers.iter().all(|l| l["name"] != "loss")
+    );
 }

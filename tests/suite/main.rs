@@ -6,6 +6,7 @@ mod custom_layer;
 #[cfg(feature = "hdf5")]
 mod hdf5;
 mod lsuv;
+mod messages;
 mod models;
 mod net;
 mod registry;

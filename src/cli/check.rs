@@ -1,0 +1,334 @@
+//! `cortado check`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use cortado::net::{
+    Net, NetErrorKind, NetOptions, NetState, Outline, OutlineLayer, default_shapes, fork_of,
+};
+use cortado_layers::{Phase, Shape};
+use cortado_proto::def::read_text;
+use cortado_proto::{Diagnostic, FileKind, LayerDef, NetDef, Severity, SolverDef, Source};
+use serde::Serialize;
+
+use super::time::PhaseArg;
+use super::{Failure, RunArgs, say};
+
+/// Tell whether nets and solvers load, and what is wrong with them, without data or weights
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  cortado check models/lenet/train_test.prototxt\n  \
+                        cortado check --assume-shape 1x3x224x224 my_nets/")]
+pub struct CheckArgs {
+    /// Files, or folders whose .prototxt files are checked
+    #[arg(value_name = "FILE|DIR", required = true)]
+    paths: Vec<PathBuf>,
+    /// Phase to check nets in [default: both]
+    #[arg(long, value_enum, ignore_case = true, value_name = "PHASE")]
+    phase: Option<PhaseArg>,
+    /// Shape of what data layers read, where their fields do not say it
+    #[arg(long, value_name = "NxCxHxW", value_parser = shape)]
+    assume_shape: Option<Shape>,
+    /// Print a JSON list, one item per file
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+/// `1x3x224x224`.
+pub fn shape(text: &str) -> Result<Shape, String> {
+    let axes: Result<Vec<i64>, _> = text.split(['x', 'X', ',']).map(str::parse).collect();
+    match axes {
+        Ok(axes) => Shape::from_file(&axes),
+        Err(_) => Err(format!("a shape is written like 1x3x224x224, found `{text}`")),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Ok,
+    Warnings,
+    Refused,
+    /// Neither a net nor a solver.
+    Other,
+}
+
+#[derive(Serialize)]
+struct Report {
+    file: String,
+    kind: &'static str,
+    verdict: Verdict,
+    /// In one line, why it is refused.
+    cause: Option<String>,
+    errors: Vec<Told>,
+    warnings: Vec<Told>,
+    notes: Vec<Told>,
+    /// One per phase the net builds in.
+    phases: BTreeMap<&'static str, Vec<Layer>>,
+    #[serde(skip)]
+    shown: Vec<Diagnostic>,
+}
+
+#[derive(Serialize)]
+struct Told {
+    message: String,
+    line: Option<u32>,
+    column: Option<u32>,
+    notes: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Layer {
+    name: String,
+    #[serde(rename = "type")]
+    type_name: String,
+    bottoms: Vec<String>,
+    tops: Vec<(String, Vec<usize>)>,
+    params: Vec<Vec<usize>>,
+}
+
+/// Runs the command.
+pub fn run(args: CheckArgs) -> Result<(), Failure> {
+    let mut files = Vec::new();
+    for path in &args.paths {
+        match path.is_dir() {
+            true => files_below(path, &mut files),
+            false => files.push(path.clone()),
+        }
+    }
+    if files.is_empty() {
+        return Err(Failure::Input(
+            "error: there is no .prototxt file in these folders".to_owned(),
+        ));
+    }
+    let reports: Vec<Report> = files.iter().map(|file| examine(file, &args)).collect();
+    if args.json {
+        say(&serde_json::to_string(&reports).map_err(|e| Failure::Input(e.to_string()))?);
+    } else {
+        let in_full = args.paths.iter().all(|path| !path.is_dir());
+        reports.iter().for_each(|report| print(report, in_full));
+        if reports.len() > 1 {
+            summary(&reports);
+        }
+    }
+    let refused = reports.iter().filter(|r| r.verdict == Verdict::Refused).count();
+    match refused {
+        0 => Ok(()),
+        n => Err(Failure::Input(format!("error: {n} of {} files refused", reports.len()))),
+    }
+}
+
+fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    for path in paths {
+        if path.is_dir() && !path.is_symlink() {
+            files_below(&path, files);
+        } else if path.extension().is_some_and(|e| e == "prototxt" || e == "pbtxt" || e == "pt") {
+            files.push(path);
+        }
+    }
+}
+
+fn examine(file: &Path, args: &CheckArgs) -> Report {
+    let source = match read_text(file) {
+        Ok(source) => source,
+        Err(error) => return report(file, "unreadable", vec![error.diagnostic()], None),
+    };
+    match FileKind::of(&source) {
+        FileKind::Solver => solver(file, &source),
+        FileKind::Net => net(file, &source, args),
+        _ => {
+            let (_, errors) = cortado_proto::text::tree(&source);
+            let shown: Vec<Diagnostic> = errors.iter().map(|e| e.diagnostic()).collect();
+            let mut report = report(file, "other", shown, None);
+            if report.verdict == Verdict::Ok {
+                report.verdict = Verdict::Other;
+            }
+            report
+        }
+    }
+}
+
+fn solver(file: &Path, source: &std::sync::Arc<Source>) -> Report {
+    let mut def = match SolverDef::from_text(source) {
+        Ok(def) => def,
+        Err(errors) => {
+            return report(file, "solver", errors.iter().map(|e| e.diagnostic()).collect(), None);
+        }
+    };
+    let mut shown = std::mem::take(&mut def.notes);
+    match cortado::solver::examine(&mut def) {
+        Ok(()) => {}
+        Err(cortado::Error::Proto(errors)) => {
+            shown.extend(errors.iter().map(|e| e.diagnostic()));
+        }
+        Err(cortado::Error::Solver(errors)) => {
+            shown.extend(errors.iter().map(cortado::solver::SolverError::diagnostic));
+        }
+        Err(other) => shown.push(Diagnostic::error(other.to_string(), None)),
+    }
+    let p = &def.param;
+    for (field, path) in [("net", &p.net), ("train_net", &p.train_net)] {
+        let Some(path) = path else { continue };
+        if !cortado::files::resolve(path, Some(file)).exists() {
+            let what = format!("`{path}` is not there: only the solver itself is checked");
+            shown.push(Diagnostic::note(what, def.span_of(field)));
+        }
+    }
+    report(file, "solver", shown, None)
+}
+
+fn net(file: &Path, source: &std::sync::Arc<Source>, args: &CheckArgs) -> Report {
+    let (def, errors) = NetDef::examine(source);
+    let mut shown: Vec<Diagnostic> = errors.iter().map(|e| e.diagnostic()).collect();
+    let Some(def) = def else { return report(file, "net", shown, None) };
+    let text_is_wrong = !shown.is_empty();
+    let phases = match args.phase {
+        Some(phase) => vec![phase.into()],
+        None => vec![Phase::Train, Phase::Test],
+    };
+    let data = |layer: &LayerDef| default_shapes(layer, args.assume_shape.as_ref());
+    let mut outlines: Vec<(&'static str, Outline)> = Vec::new();
+    for phase in phases {
+        let mut options = NetOptions::new(phase);
+        options.state = NetState { phase, level: args.run.level, stages: args.run.stage.clone() };
+        let name = if phase == Phase::Train { "TRAIN" } else { "TEST" };
+        outlines.push((name, Net::outline(def.clone(), &options, &data)));
+    }
+    // A net for one phase alone is none for the other: dumps of training logs, nets without test data.
+    let builds = outlines.iter().any(|(_, o)| o.errors.is_empty() && !o.layers.is_empty());
+    let mut add = |found: Diagnostic| {
+        if !shown.contains(&found) {
+            shown.push(found);
+        }
+    };
+    for (phase, outline) in &outlines {
+        outline.notes.iter().cloned().for_each(&mut add);
+        if builds && let Some(first) = outline.errors.first() {
+            let what = format!("builds in one phase only; in {phase}: {}", first.kind);
+            add(Diagnostic { severity: Severity::Warning, message: what, ..first.diagnostic() });
+            continue;
+        }
+        let wiring = |kind: &NetErrorKind| {
+            use NetErrorKind as K;
+            matches!(kind, K::UnknownType(_) | K::UnknownBottom(_) | K::TopMadeTwice { .. })
+        };
+        // What is wrong in the text may be why a layer does not build.
+        let errors = outline.errors.iter().filter(|e| !text_is_wrong || wiring(&e.kind));
+        errors.map(|e| e.diagnostic()).for_each(&mut add);
+    }
+    let mut missing: BTreeMap<String, usize> = BTreeMap::new();
+    let most = outlines.iter().max_by_key(|(_, o)| unknown(o).count());
+    for name in most.into_iter().flat_map(|(_, o)| unknown(o)) {
+        *missing.entry(name).or_default() += 1;
+    }
+    let cause = (!missing.is_empty() && !text_is_wrong).then(|| {
+        let list = missing.iter().map(|(name, n)| match fork_of(name) {
+            Some(fork) => format!("{name} ({n}×, from {fork})"),
+            None => format!("{name} ({n}×)"),
+        });
+        let s = if missing.len() == 1 { "type" } else { "types" };
+        format!("unsupported layer {s}: {}", list.collect::<Vec<_>>().join(", "))
+    });
+    let mut report = report(file, "net", shown, cause);
+    for (phase, outline) in outlines.into_iter().filter(|(_, o)| o.errors.is_empty()) {
+        report.phases.insert(phase, outline.layers.into_iter().map(layer).collect());
+    }
+    report
+}
+
+fn unknown(outline: &Outline) -> impl Iterator<Item = String> {
+    outline.errors.iter().filter_map(|e| match &e.kind {
+        NetErrorKind::UnknownType(name) => Some(name.clone()),
+        _ => None,
+    })
+}
+
+fn layer(layer: OutlineLayer) -> Layer {
+    let dims = |shape: Shape| shape.to_vec();
+    Layer {
+        name: layer.name,
+        type_name: layer.type_name,
+        bottoms: layer.bottoms,
+        tops: layer.tops.into_iter().map(|(name, shape)| (name, dims(shape))).collect(),
+        params: layer.params.into_iter().map(dims).collect(),
+    }
+}
+
+fn report(
+    file: &Path,
+    kind: &'static str,
+    shown: Vec<Diagnostic>,
+    cause: Option<String>,
+) -> Report {
+    let of = |severity: Severity| -> Vec<Told> {
+        shown.iter().filter(|d| d.severity == severity).map(told).collect()
+    };
+    let (errors, warnings, notes) =
+        (of(Severity::Error), of(Severity::Warning), of(Severity::Note));
+    let first = errors.first().map(|e| match e.line {
+        Some(line) => format!("line {line}: {}", e.message),
+        None => e.message.clone(),
+    });
+    let (verdict, cause) = match first {
+        Some(first) => (Verdict::Refused, Some(cause.unwrap_or(first))),
+        None if warnings.is_empty() => (Verdict::Ok, None),
+        None => (Verdict::Warnings, None),
+    };
+    Report {
+        file: file.display().to_string(),
+        kind,
+        verdict,
+        cause,
+        errors,
+        warnings,
+        notes,
+        phases: BTreeMap::new(),
+        shown,
+    }
+}
+
+fn told(diagnostic: &Diagnostic) -> Told {
+    let at = diagnostic.place.as_ref().map(|place| place.position());
+    Told {
+        message: diagnostic.message.clone(),
+        line: at.as_ref().map(|at| at.line),
+        column: at.as_ref().map(|at| at.column),
+        notes: diagnostic.notes.clone(),
+    }
+}
+
+fn print(report: &Report, in_full: bool) {
+    let count = report.warnings.len();
+    let s = if count == 1 { "" } else { "s" };
+    match report.verdict {
+        Verdict::Ok => say(&format!("ok        {} ({})", report.file, report.kind)),
+        Verdict::Warnings => {
+            say(&format!("warnings  {} ({}, {count} warning{s})", report.file, report.kind));
+        }
+        Verdict::Refused => {
+            let cause = report.cause.as_deref().unwrap_or_default();
+            say(&format!("refused   {}: {cause}", report.file));
+        }
+        Verdict::Other => say(&format!("other     {} (neither net nor solver)", report.file)),
+    }
+    if in_full {
+        report.shown.iter().for_each(|diagnostic| say(&format!("\n{diagnostic}")));
+    }
+}
+
+fn summary(reports: &[Report]) {
+    let count = |verdict| reports.iter().filter(|r| r.verdict == verdict).count();
+    say(&format!(
+        "{} files: {} ok, {} with warnings, {} refused, {} of another kind",
+        reports.len(),
+        count(Verdict::Ok),
+        count(Verdict::Warnings),
+        count(Verdict::Refused),
+        count(Verdict::Other)
+    ));
+}

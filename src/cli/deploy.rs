@@ -1,0 +1,160 @@
+//! `cortado deploy`.
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use cortado::net::default_shapes;
+use cortado_layers::Shape;
+use cortado_proto::caffe::{BlobShape, InputParameter, LayerParameter, NetStateRule, Phase};
+use cortado_proto::{NetDef, text, wire};
+
+use super::{Failure, check, log, say};
+
+/// Make a deploy net from a training net: Input for the data, no losses, Softmax for its loss
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  cortado deploy train_val.prototxt -o deploy.prototxt")]
+pub struct DeployArgs {
+    /// The net that trains and tests
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Where the deploy net goes [default: printed]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Shape of the input, where the data layer's fields do not say it
+    #[arg(long, value_name = "NxCxHxW", value_parser = check::shape)]
+    assume_shape: Option<Shape>,
+}
+
+/// Runs the command.
+pub fn run(args: DeployArgs) -> Result<(), Failure> {
+    let mut def = NetDef::read(&args.file)?;
+    cortado_proto::upgrade::net(&mut def)?;
+    let dropped = deploy(&mut def, args.assume_shape.as_ref());
+    if def.layers.is_empty() {
+        let file = args.file.display();
+        return Err(Failure::Input(format!(
+            "error: `{file}` has no layer that a deploy net keeps"
+        )));
+    }
+    log::plain(&format!("dropped: {}", dropped.join(", ")));
+    let text = text::print(&def.to_message());
+    match args.output {
+        None => say(text.trim_end()),
+        Some(path) => wire::write_file(&path, |out| out.write_all(text.as_bytes()))?,
+    }
+    Ok(())
+}
+
+/// Whether a layer belongs to the net that runs, without stages.
+fn in_test(layer: &LayerParameter) -> bool {
+    let fits = |rule: &NetStateRule| {
+        let phase = rule.phase.is_none() || rule.phase() == Phase::Test;
+        let level = rule.min_level() <= 0 && rule.max_level.is_none_or(|max| max >= 0);
+        phase && level && rule.stage.is_empty()
+    };
+    match layer.include.is_empty() {
+        true => !layer.exclude.iter().any(fits),
+        false => layer.include.iter().any(fits),
+    }
+}
+
+/// What takes a loss's place: it makes the values that the loss compares.
+fn head(loss: &str) -> Option<&'static str> {
+    match loss {
+        "SoftmaxWithLoss" => Some("Softmax"),
+        "SigmoidCrossEntropyLoss" => Some("Sigmoid"),
+        _ => None,
+    }
+}
+
+fn measures(layer: &LayerParameter) -> bool {
+    let name = layer.r#type();
+    name.contains("Loss") || matches!(name, "Accuracy" | "DetectionEvaluate" | "HDF5Output")
+}
+
+/// Strips a net in place; names of what was dropped.
+fn deploy(def: &mut NetDef, given: Option<&Shape>) -> Vec<String> {
+    let mut dropped = Vec::new();
+    let data = |layer: &LayerParameter| {
+        default_shapes(&layer.clone().into(), given).filter(|shapes| !shapes.is_empty())
+    };
+    // Training data stands in where the net has no data to test.
+    let tests = def.layers.iter().any(|l| in_test(l) && data(l).is_some());
+    def.layers.retain(|l| in_test(l) || (!tests && data(l).is_some()));
+    let heads = def.layers.iter().filter(|l| head(l.r#type()).is_some()).count();
+    let read_by_net: HashSet<String> = def
+        .layers
+        .iter()
+        .filter(|l| !measures(l) && l.r#type() != "Silence")
+        .flat_map(|l| l.bottom.clone())
+        .collect();
+    let mut gone: HashSet<String> = HashSet::new();
+    let mut seen_heads: HashSet<String> = HashSet::new();
+    let mut kept = Vec::with_capacity(def.layers.len());
+    for mut layer in std::mem::take(&mut def.layers) {
+        let name = layer.name().to_owned();
+        if let Some(shapes) = data(&layer) {
+            let all: Vec<String> = layer.top.clone();
+            let is_label = |(i, top): &(usize, &String)| *i > 0 && top.contains("label");
+            for (i, (top, shape)) in all.iter().zip(&shapes).enumerate() {
+                let label = is_label(&(i, top)) || !read_by_net.contains(top);
+                if label {
+                    gone.insert(top.clone());
+                    continue;
+                }
+                let mut dim: Vec<i64> = shape.iter().map(|&d| d as i64).collect();
+                if let (Some(batch), None) = (dim.first_mut(), given) {
+                    *batch = 1;
+                }
+                layer.param = LayerParameter {
+                    name: Some(top.clone()),
+                    r#type: Some("Input".to_owned()),
+                    top: vec![top.clone()],
+                    input_param: Some(InputParameter { shape: vec![BlobShape { dim }] }),
+                    ..LayerParameter::default()
+                };
+                kept.push(layer.clone());
+            }
+            dropped.push(name);
+            continue;
+        }
+        if let Some(type_name) = head(layer.r#type()) {
+            let bottom = layer.bottom.first().cloned().unwrap_or_default();
+            dropped.push(name.clone());
+            if gone.contains(&bottom) || !seen_heads.insert(bottom.clone()) {
+                continue;
+            }
+            // Alone it is called as published deploy nets call it.
+            let name = if heads == 1 { "prob".to_owned() } else { name };
+            layer.param = LayerParameter {
+                name: Some(name.clone()),
+                r#type: Some(type_name.to_owned()),
+                bottom: vec![bottom],
+                top: vec![name],
+                softmax_param: layer.softmax_param.clone(),
+                ..LayerParameter::default()
+            };
+            kept.push(layer);
+            continue;
+        }
+        if measures(&layer) || layer.bottom.iter().any(|b| gone.contains(b)) {
+            gone.extend(layer.top.iter().filter(|t| !layer.bottom.contains(t)).cloned());
+            dropped.push(name);
+            continue;
+        }
+        layer.include.clear();
+        layer.exclude.clear();
+        layer.loss_weight.clear();
+        layer.propagate_down.clear();
+        // Rates do not matter any more; names share weights.
+        layer.param.param.iter_mut().for_each(|p| (p.lr_mult, p.decay_mult) = (None, None));
+        if layer.param.param.iter().all(|p| p.name().is_empty()) {
+            layer.param.param.clear();
+        }
+        kept.push(layer);
+    }
+    def.layers = kept;
+    dropped
+}

@@ -1,0 +1,85 @@
+//! `cortado upgrade-net` and `cortado upgrade-solver`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use cortado_proto::text::{self, Upgraded};
+use cortado_proto::{Errors, def::read_text, wire};
+
+use super::{Failure, log};
+
+/// Rewrite a net of any generation in today's form; comments and unknown fields are kept
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  cortado upgrade-net old.prototxt new.prototxt\n  \
+                        cortado upgrade-net old.caffemodel new.caffemodel")]
+pub struct UpgradeNetArgs {
+    /// The net, as text or binary
+    #[arg(value_name = "IN")]
+    from: PathBuf,
+    /// Where the new one goes
+    #[arg(value_name = "OUT")]
+    to: PathBuf,
+}
+
+/// Rewrite a solver in today's form; comments are kept
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  cortado upgrade-solver old_solver.prototxt solver.prototxt")]
+pub struct UpgradeSolverArgs {
+    /// The solver
+    #[arg(value_name = "IN")]
+    from: PathBuf,
+    /// Where the new one goes
+    #[arg(value_name = "OUT")]
+    to: PathBuf,
+}
+
+/// Runs `upgrade-net`.
+pub fn net(args: UpgradeNetArgs) -> Result<(), Failure> {
+    if !is_binary(&args.from) {
+        let source = read_text(&args.from)?;
+        return write(&args.to, text::upgraded_net(&source)?);
+    }
+    let bytes = std::fs::read(&args.from).map_err(|e| {
+        Failure::Input(format!("error: cannot read `{}`: {e}", args.from.display()))
+    })?;
+    let (bytes, done) = wire::upgraded_net(&bytes)
+        .map_err(|e| Failure::Input(format!("error: `{}`: {e}", args.from.display())))?;
+    save(&args.to, &bytes)?;
+    tell(&args.to, &done);
+    Ok(())
+}
+
+/// Runs `upgrade-solver`.
+pub fn solver(args: UpgradeSolverArgs) -> Result<(), Failure> {
+    let source = read_text(&args.from)?;
+    write(&args.to, text::upgraded_solver(&source)?)
+}
+
+/// Text holds no control characters but white space; binary starts with the tag and the length of a name.
+fn is_binary(path: &Path) -> bool {
+    use std::io::Read;
+    let mut head = Vec::new();
+    let read = std::fs::File::open(path).and_then(|f| f.take(1 << 16).read_to_end(&mut head));
+    let control = |b: &u8| *b < 0x20 && !b.is_ascii_whitespace();
+    read.is_ok() && head.iter().any(control)
+}
+
+fn write(to: &Path, upgraded: Upgraded) -> Result<(), Failure> {
+    upgraded.notes.iter().for_each(|note| log::plain(&note.to_string()));
+    save(to, upgraded.text.as_bytes())?;
+    tell(to, &upgraded.done);
+    Ok(())
+}
+
+fn save(to: &Path, bytes: &[u8]) -> Result<(), Errors> {
+    wire::write_file(to, |out| out.write_all(bytes)).map_err(Errors::from)
+}
+
+fn tell(to: &Path, done: &[String]) {
+    match done.is_empty() {
+        true => log::plain("nothing to upgrade: the file is written as it is"),
+        false => done.iter().for_each(|what| log::plain(what)),
+    }
+    log::plain(&format!("written to {}", to.display()));
+}

@@ -1,0 +1,242 @@
+//! Holds what we make of published nets and solvers against what the original Caffe makes of them.
+//!
+//! Walks `corpus/prototxt` in the folder named by `CORTADO_SHARED` (default `../shared`): every file
+//! parses, or stands in `refused.tsv` with the reason; the shapes of blobs and parameters are those the
+//! reference recorded. Arguments choose files by a part of their name.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use cortado::net::{Net, NetErrorKind, NetOptions, Outline};
+use cortado_layers::{LayerDef, Phase, Shape};
+use cortado_proto::{FileKind, NetDef, SolverDef, Source};
+use serde_json::Value;
+
+/// Files that are no valid text, or no net at all, with the reason.
+const REFUSED: &str = include_str!("refused.tsv");
+
+/// What the reference recorded.
+const RECORDS: [&str; 3] = ["shapes.jsonl", "shapes_ssd.jsonl", "shapes_tolerant.jsonl"];
+
+fn main() -> ExitCode {
+    let filters: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let chosen =
+        |file: &str| filters.is_empty() || filters.iter().any(|f| file.contains(f.as_str()));
+    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let shared = std::env::var_os("CORTADO_SHARED").map_or(own.join("../shared"), PathBuf::from);
+    let root = shared.join("corpus/prototxt");
+    if !root.is_dir() {
+        println!("{} is not there: nothing is checked (set CORTADO_SHARED)", root.display());
+        return ExitCode::SUCCESS;
+    }
+    let mut failed = texts(&root, &chosen);
+    for records in RECORDS {
+        failed += shapes(&root, records, &chosen);
+    }
+    println!("{failed} failed");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn source(root: &Path, file: &str) -> Option<Arc<Source>> {
+    Some(Source::from_bytes(file, std::fs::read(root.join(file)).ok()?))
+}
+
+/// Every file parses, or is one of the refused.
+fn texts(root: &Path, chosen: &dyn Fn(&str) -> bool) -> usize {
+    let refused: HashMap<&str, &str> =
+        REFUSED.lines().skip(1).filter_map(|line| line.split_once('\t')).collect();
+    let index = std::fs::read_to_string(root.join("index.tsv")).unwrap_or_default();
+    let malformed = std::fs::read_to_string(root.join("_malformed/index.tsv")).unwrap_or_default();
+    let first = |text: &str| -> Vec<String> {
+        text.lines().skip(1).filter_map(|l| l.split('\t').next()).map(str::to_owned).collect()
+    };
+    let mut files = first(&index);
+    files.extend(first(&malformed).iter().map(|file| format!("_malformed/{file}")));
+    let (mut parsed, mut failed, mut as_listed) = (0, 0, 0);
+    for file in files.iter().filter(|file| chosen(file)) {
+        let Some(source) = source(root, file) else {
+            println!("FAILED {file}: can't be read");
+            failed += 1;
+            continue;
+        };
+        let errors = match FileKind::of(&source) {
+            FileKind::Solver => SolverDef::from_text(&source).err(),
+            _ => NetDef::from_text(&source).err(),
+        };
+        match (errors, refused.get(file.as_str())) {
+            (None, None) => parsed += 1,
+            (Some(errors), Some(why)) if errors.to_string().contains(why) => as_listed += 1,
+            (None, Some(_)) => {
+                println!("FAILED {file}: parses, though refused.tsv lists it");
+                failed += 1;
+            }
+            (Some(errors), _) => {
+                println!("FAILED {file}: {errors}");
+                failed += 1;
+            }
+        }
+    }
+    println!("texts: {parsed} parse, {as_listed} are refused as listed, {failed} failed");
+    failed
+}
+
+/// Shapes of blobs and parameters as one file of records has them.
+fn shapes(root: &Path, records: &str, chosen: &dyn Fn(&str) -> bool) -> usize {
+    let text = std::fs::read_to_string(root.join(records)).unwrap_or_default();
+    let (mut equal, mut failed, mut refused, mut accepted) = (0, 0, 0, 0);
+    let mut missing: BTreeMap<String, usize> = BTreeMap::new();
+    for line in text.lines() {
+        let Ok(record) = serde_json::from_str::<Value>(line) else {
+            println!("FAILED {records}: a line that is no JSON");
+            failed += 1;
+            continue;
+        };
+        let file = record["file"].as_str().unwrap_or_default();
+        if !chosen(file) {
+            continue;
+        }
+        let phase = if record["phase"] == "TRAIN" { Phase::Train } else { Phase::Test };
+        let outline = outline(root, file, phase, &record);
+        // What the original refuses we may load: it knows no forks, and no old forms beside new ones.
+        if record["ok"] != true {
+            match outline {
+                Some(outline) if outline.errors.is_empty() => accepted += 1,
+                _ => refused += 1,
+            }
+            continue;
+        }
+        let Some(outline) = outline else {
+            println!("FAILED {file} ({phase:?}): does not parse");
+            failed += 1;
+            continue;
+        };
+        let unknown: Vec<&str> = outline
+            .errors
+            .iter()
+            .filter_map(|e| match &e.kind {
+                NetErrorKind::UnknownType(name) => Some(name.as_str()),
+                // Runs in the Python module, which is not here.
+                NetErrorKind::Layer(_) if e.type_name.as_deref() == Some("Python") => {
+                    Some("Python")
+                }
+                _ => None,
+            })
+            .collect();
+        if let Some(first) = unknown.first() {
+            *missing.entry((*first).to_owned()).or_default() += 1;
+            continue;
+        }
+        match differences(&outline, &record) {
+            None => equal += 1,
+            Some(why) => {
+                println!("FAILED {file} ({phase:?}): {why}");
+                failed += 1;
+            }
+        }
+    }
+    let skipped: usize = missing.values().sum();
+    println!(
+        "{records}: {equal} equal, {failed} failed, {skipped} skipped; of those the original refuses, \
+         {refused} refused here too, {accepted} load"
+    );
+    for (name, count) in missing {
+        println!("    skipped for the type {name}: {count}");
+    }
+    failed
+}
+
+fn outline(root: &Path, file: &str, phase: Phase, record: &Value) -> Option<Outline> {
+    let mut def = NetDef::from_text(&source(root, file)?).ok()?;
+    let replaced = record["replaced"].as_array().cloned().unwrap_or_default();
+    if record["batch_set_to_1"] == true {
+        cortado_proto::upgrade::net(&mut def).ok()?;
+        for layer in &mut def.layers {
+            let inputs = layer.param.input_param.iter_mut().flat_map(|p| &mut p.shape);
+            inputs.filter_map(|shape| shape.dim.first_mut()).for_each(|batch| *batch = 1);
+            let dummies = layer.param.dummy_data_param.iter_mut().flat_map(|p| &mut p.shape);
+            dummies.filter_map(|shape| shape.dim.first_mut()).for_each(|batch| *batch = 1);
+        }
+    }
+    let data = |layer: &LayerDef| {
+        if layer.r#type() == "HDF5Output" {
+            return Some(Vec::new());
+        }
+        let tops = |r: &Value| {
+            let tops = r["tops"].as_array()?;
+            Some(tops.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>())
+        };
+        let include: Vec<String> =
+            layer.include.iter().map(|rule| rule.phase().as_str_name().to_owned()).collect();
+        let same = |r: &&Value| {
+            let phases = r["include"].as_array().cloned().unwrap_or_default();
+            let phases: Vec<&str> = phases
+                .iter()
+                .filter_map(Value::as_str)
+                .map(|p| p.trim_start_matches("phase: "))
+                .map(|p| if p == "TRAIN" { "TRAIN" } else { "TEST" })
+                .collect();
+            r["was"] == layer.r#type()
+                && r["layer"] == layer.name()
+                && tops(r).as_ref() == Some(&layer.top)
+                && (include.is_empty() || phases.is_empty() || phases == include)
+        };
+        let found = replaced.iter().find(same)?;
+        let shapes = found["shapes"].as_array()?.iter().map(shape_of);
+        shapes.collect()
+    };
+    Some(Net::outline(def, &NetOptions::new(phase), &data))
+}
+
+fn shape_of(value: &Value) -> Option<Shape> {
+    let dims: Option<Vec<usize>> =
+        value.as_array()?.iter().map(|d| d.as_u64().map(|d| d as usize)).collect();
+    Some(Shape::new(&dims?))
+}
+
+/// The first thing that is not as recorded.
+fn differences(outline: &Outline, record: &Value) -> Option<String> {
+    if let Some(error) = outline.errors.first() {
+        return Some(format!("refused here: {error}"));
+    }
+    let last: HashMap<&str, &Shape> = outline
+        .layers
+        .iter()
+        .flat_map(|layer| layer.tops.iter().map(|(name, shape)| (name.as_str(), shape)))
+        .collect();
+    for (name, shape) in record["blobs"].as_object().into_iter().flatten() {
+        let wanted = shape_of(shape);
+        match last.get(name.as_str()) {
+            Some(found) if Some(*found) == wanted.as_ref() => {}
+            Some(found) => {
+                return Some(format!("blob `{name}` is {found}, the reference has {shape}"));
+            }
+            None => return Some(format!("there is no blob `{name}` of shape {shape}")),
+        }
+    }
+    let recorded = record["layers"].as_array().map_or(&[][..], Vec::as_slice);
+    let names: Vec<&str> = recorded.iter().filter_map(|l| l["name"].as_str()).collect();
+    let ours: Vec<&str> = outline.layers.iter().map(|l| l.name.as_str()).collect();
+    if names != ours {
+        let at = names
+            .iter()
+            .zip(&ours)
+            .position(|(a, b)| a != b)
+            .unwrap_or(names.len().min(ours.len()));
+        let (theirs, ours) = (names.get(at), ours.get(at));
+        return Some(format!("layer {at} is {ours:?}, the reference has {theirs:?}"));
+    }
+    for (theirs, ours) in recorded.iter().zip(&outline.layers) {
+        let Some(params) = theirs["params"].as_array() else { continue };
+        let params: Option<Vec<Shape>> = params.iter().map(shape_of).collect();
+        if params.as_ref() != Some(&ours.params) {
+            let found: Vec<String> = ours.params.iter().map(Shape::to_string).collect();
+            return Some(format!(
+                "layer `{}` has parameters {found:?}, the reference has {}",
+                ours.name, theirs["params"]
+            ));
+        }
+    }
+    None
+}
