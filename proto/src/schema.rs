@@ -251,7 +251,13 @@ fn message(
 /// Field names of `message` (e.g. `"LayerParameter"`) that look like `name`, best first.
 pub fn suggest(message: &str, name: &str) -> Vec<String> {
     let fields = schema().message(message).map_or(&[][..], |m| &m.fields);
-    similar(name, fields.iter().map(|f| f.name.as_str()))
+    // What all blocks end in makes no two of them alike.
+    const BLOCK: &str = "_param";
+    let Some(stem) = name.strip_suffix(BLOCK) else {
+        return similar(name, fields.iter().map(|f| f.name.as_str()));
+    };
+    let near = similar(stem, fields.iter().filter_map(|f| f.name.strip_suffix(BLOCK)));
+    near.into_iter().map(|near| near + BLOCK).collect()
 }
 
 /// Blocks of `message` that have a field `name`: where a field set one level too high belongs.

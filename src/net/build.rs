@@ -525,6 +525,10 @@ fn first_shapes(
 
 pub(crate) fn unknown_type(def: &LayerDef, registry: &Registry) -> NetError {
     let name = def.r#type();
+    if name.is_empty() {
+        let why = "`type` must be given, as in `type: \"Convolution\"`".to_owned();
+        return NetError::at(def, None, NetErrorKind::Rule(why));
+    }
     let field = if def.param.r#type.is_some() { Some("type") } else { None };
     let names = registry.kinds().map(|kind| kind.type_name);
     let similar = schema::similar(name, names);

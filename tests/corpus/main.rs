@@ -45,8 +45,15 @@ fn source(root: &Path, file: &str) -> Option<Arc<Source>> {
 
 /// Every file parses, or is one of the refused.
 fn texts(root: &Path, chosen: &dyn Fn(&str) -> bool) -> usize {
-    let refused: HashMap<&str, &str> =
-        REFUSED.lines().skip(1).filter_map(|line| line.split_once('\t')).collect();
+    // File, and a part of what is told; the third column says what is wrong with it.
+    let refused: HashMap<&str, &str> = REFUSED
+        .lines()
+        .skip(1)
+        .filter_map(|line| {
+            let mut columns = line.split('\t');
+            Some((columns.next()?, columns.next()?))
+        })
+        .collect();
     let index = std::fs::read_to_string(root.join("index.tsv")).unwrap_or_default();
     let malformed = std::fs::read_to_string(root.join("_malformed/index.tsv")).unwrap_or_default();
     let first = |text: &str| -> Vec<String> {

@@ -210,7 +210,15 @@ impl<'a> Encoder<'a> {
         }
         let wanted = if misfit == Misfit::Range { f.kind.name() } else { wanted(f.kind) };
         let kind = s.misfit(misfit, &f.name, wanted);
-        self.error(kind, s.span);
+        let cure = match (f.kind, &s.literal) {
+            (Kind::String, Literal::Word(word)) => Some(format!("write `{}: \"{word}\"`", f.name)),
+            (_, Literal::String(text)) if text.first().is_some_and(u8::is_ascii_digit) => {
+                let text = String::from_utf8_lossy(text);
+                Some(format!("write `{}: {text}`", f.name)).filter(|note| note.len() < 60)
+            }
+            _ => None,
+        };
+        self.error(kind, s.span).notes.extend(cure);
     }
 
     /// A word that the enum of layer types of the generation before lacks: a fork's type.
