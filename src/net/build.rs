@@ -9,7 +9,7 @@ use cortado_layers::{
 use cortado_proto::caffe::ParamSpec;
 use cortado_proto::caffe::param_spec::DimCheckMode;
 use cortado_proto::def::NetDef;
-use cortado_proto::{Diagnostic, Origin, schema};
+use cortado_proto::{Diagnostic, ErrorKind, Origin, schema};
 
 use super::splits::{Wired, splits};
 use super::{
@@ -236,14 +236,20 @@ impl<'a> Builder<'a> {
     /// known block looks like it, else a fork's.
     fn unclaimed(&mut self, def: &LayerDef, kind: &LayerKind, found: &mut Vec<NetError>) {
         for error in def.unclaimed(kind.extensions) {
-            if error.notes.is_empty() {
+            let claimed = match &error.kind {
+                ErrorKind::UnknownField { field, .. } => {
+                    schema::similar(field, kind.extensions.iter().copied())
+                }
+                _ => Vec::new(),
+            };
+            if error.notes.is_empty() && claimed.is_empty() {
                 let what = format!("{}: it has no effect", error.kind);
                 let label = format!("layer `{}` ({})", def.name(), def.r#type());
                 let warning = Diagnostic::warning(what, error.place.clone());
                 self.notes.push(warning.with_label(label));
             } else {
                 let unknown = NetErrorKind::UnknownBlock(error.kind.to_string());
-                found.push(NetError::at(def, None, unknown).told_at(&error));
+                found.push(NetError::at(def, None, unknown).told_at(&error).similar(claimed));
             }
         }
     }

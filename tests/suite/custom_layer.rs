@@ -84,7 +84,8 @@ fn mistakes_in_such_a_block_have_a_place() {
 }
 
 #[test]
-fn a_block_that_no_type_claims_is_refused() {
+fn a_block_that_looks_like_the_types_own_is_refused() {
     let told = net_of("wove_param { frequency: 1 }").err().unwrap_or_default();
     assert!(told.contains("wove_param") && told.contains("wave.prototxt:3:"), "{told}");
+    assert!(told.contains("similar: `wave_param`"), "{told}");
 }
