@@ -133,7 +133,7 @@ fn deploy(def: &mut NetDef, given: Option<&Shape>) -> Vec<String> {
                 r#type: Some(type_name.to_owned()),
                 bottom: vec![bottom],
                 top: vec![name],
-                softmax_param: layer.softmax_param.clone(),
+                softmax_param: layer.softmax_param,
                 ..LayerParameter::default()
             };
             kept.push(layer);
