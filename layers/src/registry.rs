@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use crate::LayerKind;
-use crate::{common, loss, neuron, norm, recurrent, vision};
+use crate::{common, detection, loss, neuron, norm, recurrent, segmentation, vision};
 
 /// Every type of this crate, sorted by type string.
 pub static BUILTIN: &[&LayerKind] = &[
     &neuron::absval::KIND,
     &loss::accuracy::KIND,
     &common::argmax::KIND,
+    &common::axpy::KIND,
+    &norm::bn::KIND,
     &neuron::bnll::KIND,
     &norm::batch_norm::KIND,
     &common::batch_reindex::KIND,
@@ -18,8 +20,12 @@ pub static BUILTIN: &[&LayerKind] = &[
     &common::concat::KIND,
     &loss::contrastive_loss::KIND,
     &vision::convolution::KIND,
+    &vision::depthwise::KIND,
     &common::crop::KIND,
     &vision::deconvolution::KIND,
+    &vision::depthwise::OTHER,
+    &detection::detection_evaluate::KIND,
+    &detection::detection_output::KIND,
     &neuron::dropout::KIND,
     &neuron::elu::KIND,
     &common::eltwise::KIND,
@@ -33,27 +39,39 @@ pub static BUILTIN: &[&LayerKind] = &[
     &loss::infogain_loss::KIND,
     &vision::inner_product::KIND,
     &common::input::KIND,
+    &segmentation::interp::KIND,
     &vision::lrn::KIND,
     &recurrent::lstm::KIND,
     &recurrent::lstm_unit::KIND,
     &neuron::log::KIND,
     &norm::mvn::KIND,
+    &detection::multibox_loss::KIND,
     &loss::multinomial_logistic_loss::KIND,
+    &norm::normalize::KIND,
     &neuron::prelu::KIND,
+    &detection::psroi_pooling::KIND,
     &common::parameter::KIND,
+    &common::permute::KIND,
     &vision::pooling::KIND,
     &neuron::power::KIND,
+    &detection::prior_box::KIND,
+    &detection::proposal::KIND,
     &common::python::KIND,
     &recurrent::rnn::KIND,
+    &detection::roi_pooling::KIND,
     &neuron::relu::KIND,
+    &neuron::relu6::KIND,
     &common::reduction::KIND,
+    &common::reorg::KIND,
     &common::reshape::KIND,
     &vision::spp::KIND,
     &norm::scale::KIND,
+    &common::shuffle_channel::KIND,
     &neuron::sigmoid::KIND,
     &loss::sigmoid_cross_entropy_loss::KIND,
     &common::silence::KIND,
     &common::slice::KIND,
+    &loss::smooth_l1_loss::KIND,
     &common::softmax::KIND,
     &loss::softmax_loss::KIND,
     &common::split::KIND,
@@ -61,6 +79,7 @@ pub static BUILTIN: &[&LayerKind] = &[
     &neuron::tanh::KIND,
     &neuron::threshold::KIND,
     &common::tile::KIND,
+    &segmentation::upsample::KIND,
 ];
 
 /// The layer types a net may use: a value, to which programs add their own.

@@ -7,6 +7,7 @@ pub mod hinge_loss;
 pub mod infogain_loss;
 mod labels;
 pub mod multinomial_logistic_loss;
-mod normalize;
+pub(crate) mod normalize;
 pub mod sigmoid_cross_entropy_loss;
+pub mod smooth_l1_loss;
 pub mod softmax_loss;

@@ -11,6 +11,7 @@ mod pointwise;
 pub mod power;
 pub mod prelu;
 pub mod relu;
+pub mod relu6;
 pub mod sigmoid;
 pub mod swish;
 pub mod tanh;

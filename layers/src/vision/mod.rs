@@ -3,6 +3,7 @@
 mod conv_shape;
 pub mod convolution;
 pub mod deconvolution;
+pub mod depthwise;
 pub mod embed;
 pub mod im2col;
 pub mod inner_product;
