@@ -9,5 +9,6 @@ mod multibox_match;
 pub mod prior_box;
 pub mod proposal;
 pub mod psroi_pooling;
+pub mod roi_align;
 pub mod roi_pooling;
 mod rois;

@@ -5,6 +5,7 @@ pub mod contrastive_loss;
 pub mod euclidean_loss;
 pub mod hinge_loss;
 pub mod infogain_loss;
+pub mod l1_loss;
 mod labels;
 pub mod multinomial_logistic_loss;
 pub(crate) mod normalize;

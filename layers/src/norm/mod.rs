@@ -3,6 +3,7 @@
 pub mod batch_norm;
 pub mod bias;
 pub mod bn;
+pub mod eltwise_affine;
 pub mod mvn;
 pub mod normalize;
 pub mod scale;
