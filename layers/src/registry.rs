@@ -46,6 +46,7 @@ pub static BUILTIN: &[&LayerKind] = &[
     &vision::lrn::KIND,
     &recurrent::lstm::KIND,
     &recurrent::lstm_unit::KIND,
+    &vision::local::KIND,
     &neuron::log::KIND,
     &norm::mvn::KIND,
     &neuron::mish::KIND,

@@ -7,6 +7,7 @@ pub mod depthwise;
 pub mod embed;
 pub mod im2col;
 pub mod inner_product;
+pub mod local;
 pub mod lrn;
 mod pool;
 pub mod pooling;

@@ -163,3 +163,15 @@ fn upsample_of_one_bottom_repeats_pixels() {
     let single = test(layer, vec![tensor(&[1, 1, 1, 2], &[1.0, 2.0])]);
     assert_eq!(single.tops[0].data(), [1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 2.0, 2.0]);
 }
+
+#[test]
+fn local_weights_differ_from_place_to_place() {
+    let layer = r#"layer { name: "l" type: "Local" bottom: "x" top: "y"
+         local_param { num_output: 1 kernel_size: 1 } }"#;
+    let mut single = test(layer, vec![tensor(&[1, 2, 1, 2], &[1.0, 2.0, 3.0, 4.0])]);
+    assert_eq!(single.weights[0].shape()[..], [1, 1, 2, 2]);
+    single.weights[0].data_mut().copy_from_slice(&[1.0, 10.0, 100.0, 1000.0]);
+    single.weights[1].data_mut().copy_from_slice(&[0.5, -0.5]);
+    single.forward().expect("it ran before");
+    assert_eq!(single.tops[0].data(), [301.5, 4019.5]);
+}

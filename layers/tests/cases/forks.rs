@@ -9,6 +9,16 @@ const X: &[(&[usize], Values)] = &[(&[2, 4, 3, 2], Values::Normal)];
 
 pub static GRADIENTS: &[Gradient] = &[
     (
+        "Local",
+        GradientCase::new(
+            "weights of each place",
+            r#"layer { name: "l" type: "Local" bottom: "x" top: "y"
+                 local_param { num_output: 2 kernel_size: 2 stride: 2 pad: 1
+                   weight_filler { type: "gaussian" } bias_filler { type: "gaussian" } } }"#,
+            &[(&[2, 2, 3, 4], Values::Normal)],
+        ),
+    ),
+    (
         "Axpy",
         GradientCase::new(
             "a gate of four axes",
@@ -244,6 +254,17 @@ pub static GRADIENTS: &[Gradient] = &[
 ];
 
 pub static ERRORS: &[Mistake] = &[
+    (
+        r#"layer { name: "l" type: "Local" bottom: "x" top: "y" local_param { num_output: 2 } }"#,
+        &[(&[1, 1, 2, 2], &[])],
+        "Field(\"local_param.kernel_size\"): `kernel_size` must be above 0, found 0",
+    ),
+    (
+        r#"layer { name: "l" type: "Local" bottom: "x" top: "y" local_param { num_output: 2 kernel_size: 3 } }"#,
+        &[(&[1, 1, 2, 2], &[])],
+        "Field(\"local_param.kernel_size\"): the kernel (size 3, stride 1, pad 0) does not fit the bottom, \
+         1x1x2x2",
+    ),
     (
         r#"layer { name: "l" type: "Axpy" bottom: "a" bottom: "x" bottom: "y" top: "z" }"#,
         &[(&[2, 3, 2], &[]), (&[2, 3, 2], &[]), (&[2, 3, 2], &[])],
