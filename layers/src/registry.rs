@@ -7,6 +7,7 @@ use crate::{common, detection, loss, neuron, norm, recurrent, segmentation, visi
 
 /// Every type of this crate, sorted by type string.
 pub static BUILTIN: &[&LayerKind] = &[
+    &neuron::apl::KIND,
     &neuron::absval::KIND,
     &loss::accuracy::KIND,
     &common::argmax::KIND,

@@ -58,7 +58,7 @@ fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     let wrong = |field: &str, why: String| {
         Err(LayerError::field(format!("multibox_loss_param.{field}"), why))
     };
-    let p = def.multibox_loss_param.clone().unwrap_or_default();
+    let p = def.multibox_loss_param.unwrap_or_default();
     let norm = def.loss_param.clone().unwrap_or_default();
     normalize::check(&norm)?;
     let Some(classes @ 1..) = p.num_classes else {

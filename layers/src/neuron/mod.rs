@@ -1,6 +1,7 @@
 //! Layers that compute each element by itself.
 
 pub mod absval;
+pub mod apl;
 pub mod bnll;
 pub mod clip;
 pub mod crelu;

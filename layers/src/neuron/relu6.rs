@@ -35,15 +35,7 @@ impl Pointwise for ReLU6 {
     const KEEPS_X: bool = false;
 
     fn forward(&self, k: &Kernels, io: SrcDst<'_>) {
-        k.map(io, |x| {
-            if x < 0.0 {
-                0.0
-            } else if x > 6.0 {
-                6.0
-            } else {
-                x
-            }
-        });
+        k.map(io, |x| x.clamp(0.0, 6.0));
     }
 
     fn backward(&self, k: &Kernels, diff: SrcDst<'_>, _: &[f32], y: &[f32], write: Write) {

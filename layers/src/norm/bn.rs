@@ -56,20 +56,18 @@ enum Dialect {
 }
 
 fn dialect(def: &LayerDef, p: &BnParameter) -> Dialect {
-    let four = def.blobs.len() == 4 || def.param.param.len() == 4;
-    if p.slope_filler.is_some()
+    let pspnet = p.slope_filler.is_some()
         || p.bias_filler.is_some()
         || p.momentum.is_some()
         || p.eps.is_some()
-        || p.frozen.is_some()
-    {
-        Dialect::Pspnet
-    } else if p.moving_average.is_some() || p.decay.is_some() || p.var_eps.is_some() {
-        Dialect::DuchaAiki
-    } else if four && p.bn_mode.is_none() {
-        Dialect::DuchaAiki
-    } else {
-        Dialect::Segnet
+        || p.frozen.is_some();
+    let ducha_aiki = p.moving_average.is_some() || p.decay.is_some() || p.var_eps.is_some();
+    let four = def.blobs.len() == 4 || def.param.param.len() == 4;
+    match p.bn_mode {
+        _ if pspnet => Dialect::Pspnet,
+        _ if ducha_aiki => Dialect::DuchaAiki,
+        None if four => Dialect::DuchaAiki,
+        _ => Dialect::Segnet,
     }
 }
 

@@ -175,3 +175,14 @@ fn local_weights_differ_from_place_to_place() {
     single.forward().expect("it ran before");
     assert_eq!(single.tops[0].data(), [301.5, 4019.5]);
 }
+
+#[test]
+fn apl_adds_hinges_per_unit() {
+    let layer = r#"layer { name: "l" type: "APL" bottom: "x" top: "y" apl_param { sums: 1
+         slope_filler { value: 0.5 } offset_filler { value: 1 } } }"#;
+    let mut single = test(layer, vec![tensor(&[2, 2], &[2.0, 0.0, -1.0, 0.5])]);
+    assert_eq!(single.tops[0].data(), [2.0, 0.5, 1.0, 0.75]);
+    single.weights[0].data_mut()[1] = 2.0;
+    single.forward().expect("it ran before");
+    assert_eq!(single.tops[0].data(), [2.0, 2.0, 1.0, 1.5]);
+}

@@ -11,6 +11,16 @@ const POSITIVE: &[(&[usize], Values)] = &[(&[3, 4], Values::Uniform(0.2, 3.0))];
 
 pub static GRADIENTS: &[Gradient] = &[
     (
+        "APL",
+        GradientCase::new(
+            "two hinges, far from x",
+            r#"layer { name: "l" type: "APL" bottom: "x" top: "y" apl_param { sums: 2
+                 slope_filler { type: "gaussian" } offset_filler { type: "constant" value: 0.5 } } }"#,
+            &[(&[3, 2, 2], Values::Normal)],
+        )
+        .kinks(&[0.0, 0.5]),
+    ),
+    (
         "CReLU",
         GradientCase::new(
             "both signs",
@@ -343,6 +353,11 @@ pub static GRADIENTS: &[Gradient] = &[
 ];
 
 pub static ERRORS: &[Mistake] = &[
+    (
+        r#"layer { name: "l" type: "APL" bottom: "x" top: "y" apl_param { sums: 0 } }"#,
+        &[(&[2], &[])],
+        "Field(\"apl_param.sums\"): `sums` is from 1 to 1024, found 0",
+    ),
     (
         r#"layer { name: "l" type: "RReLU" bottom: "x" top: "y" rrelu_param { lb: 4 ub: 2 } }"#,
         &[(&[2], &[])],
