@@ -89,6 +89,7 @@ pub static BUILTIN: &[&LayerKind] = &[
     &neuron::threshold::KIND,
     &common::tile::KIND,
     &segmentation::upsample::KIND,
+    &detection::yolov3_detection_output::KIND,
 ];
 
 /// The layer types a net may use: a value, to which programs add their own.

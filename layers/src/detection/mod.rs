@@ -12,3 +12,4 @@ pub mod psroi_pooling;
 pub mod roi_align;
 pub mod roi_pooling;
 mod rois;
+pub mod yolov3_detection_output;

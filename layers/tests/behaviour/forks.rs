@@ -186,3 +186,17 @@ fn apl_adds_hinges_per_unit() {
     single.forward().expect("it ran before");
     assert_eq!(single.tops[0].data(), [2.0, 2.0, 1.0, 1.5]);
 }
+
+#[test]
+fn yolo_boxes_lie_around_their_position() {
+    let layer = r#"layer { name: "l" type: "Yolov3DetectionOutput" bottom: "x" top: "y"
+         yolov3_detection_output_param { num_classes: 2 num_box: 1 confidence_threshold: 0.3
+           nms_threshold: 0.5 biases: 16 biases: 8 anchors_scale: 10 mask: 0 } }"#;
+    // Two positions: the first is no object; of the second's two classes the better one stays.
+    let sure = 20.0;
+    let x = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -sure, sure, 0.0, 0.0, 0.0, sure];
+    let single = test(layer, vec![tensor(&[1, 7, 1, 2], &x)]);
+    near(single.tops[0].data(), &[0.0, 2.0, 1.0, 0.35, 0.1, 1.15, 0.9]);
+    let nothing = test(layer, vec![tensor(&[2, 7, 1, 1], &[-sure; 14])]);
+    assert_eq!(nothing.tops[0].data()[7..9], [1.0, -1.0]);
+}

@@ -111,6 +111,20 @@ const REGION: &[f32] = &[2.0, 0.0, 0.0, 1.0, 1.0];
 
 pub static ERRORS: &[Mistake] = &[
     (
+        r#"layer { name: "l" type: "Yolov3DetectionOutput" bottom: "x" top: "y"
+             yolov3_detection_output_param { num_classes: 1 num_box: 1 confidence_threshold: 0.5
+               nms_threshold: 0.5 biases: 10 biases: 14 anchors_scale: 32 mask: 1 } }"#,
+        &[(&[1, 6, 1, 1], &[])],
+        "Field(\"yolov3_detection_output_param.mask\"): `mask` 1 has no pair of `biases`, there are 1",
+    ),
+    (
+        r#"layer { name: "l" type: "Yolov3DetectionOutput" bottom: "x" top: "y"
+             yolov3_detection_output_param { num_classes: 2 num_box: 1 confidence_threshold: 0.5
+               nms_threshold: 0.5 biases: 10 biases: 14 anchors_scale: 32 mask: 0 } }"#,
+        &[(&[1, 6, 1, 1], &[])],
+        "Bottom(0): the bottom is 1 x 7 x H x W, found 1x6x1x1",
+    ),
+    (
         r#"layer { name: "l" type: "ROIAlign" bottom: "x" bottom: "rois" top: "y"
              roi_align_param { pooled_h: 2 } }"#,
         &[(&[2, 4, 2, 2], &[]), (&[1, 5], REGION)],
