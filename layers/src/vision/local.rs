@@ -70,7 +70,7 @@ impl LocalLayer {
         let mut windows = Vec::with_capacity(2);
         for input in [h, w] {
             let output = ConvGeometry::output_size(input, kernel, stride, pad, 1);
-            let Some(output) = output.filter(|_| ic > 0) else {
+            let Some(output) = output.filter(|_| ic > 0 && input > 0) else {
                 let why = format!(
                     "the kernel (size {kernel}, stride {stride}, pad {pad}) does not fit the bottom, {bottom}"
                 );
