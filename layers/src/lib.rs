@@ -21,10 +21,12 @@ mod shape;
 mod tensor;
 
 pub mod common;
+pub mod detection;
 pub mod loss;
 pub mod neuron;
 pub mod norm;
 pub mod recurrent;
+pub mod segmentation;
 pub mod vision;
 
 pub use cortado_kernels::{Kernels, SrcDst, Write};

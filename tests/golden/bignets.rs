@@ -1,4 +1,5 @@
-//! Whole published networks with pseudo-random weights made by a rule: `bignets/<net>`.
+//! Whole published networks with pseudo-random weights made by a rule: `bignets/<net>`, and those of SSD,
+//! `fork_layers/ssd_nets/<net>`.
 
 use std::path::Path;
 
@@ -9,15 +10,18 @@ use serde_json::Value;
 
 use super::compare::Tolerance;
 use super::file::Arrays;
-use super::{Case, Outcome, folders, name_of};
+use super::{Case, Outcome, detections, folders, name_of};
 use cortado_layers::rng::{fnv1a, splitmix};
 
 pub fn cases(root: &Path) -> Vec<Case> {
-    let of = |folder: std::path::PathBuf| {
-        let name = format!("bignets/{}", name_of(&folder));
-        Case { name, folder, run }
+    let of = |part: &'static str| {
+        let case = move |folder: std::path::PathBuf| {
+            let name = format!("{part}/{}", name_of(&folder));
+            Case { name, folder, run }
+        };
+        folders(&root.join(part)).into_iter().map(case)
     };
-    folders(&root.join("bignets")).into_iter().map(of).collect()
+    of("bignets").chain(of("fork_layers/ssd_nets")).collect()
 }
 
 fn run(folder: &Path) -> Outcome {
@@ -64,44 +68,34 @@ fn try_run(folder: &Path) -> Result<Outcome, String> {
             };
         }
     };
-    fill(&mut net, &stats)?;
+    let conf_scale: f32 = arrays.string("confscale").parse().unwrap_or(1.0);
+    fill(&mut net, &stats, conf_scale)?;
     net.forward().map_err(|e| e.to_string())?;
-    let mut wrong = Vec::new();
-    for blob in stats["blobs"].as_array().into_iter().flatten() {
-        let name = blob["name"].as_str().unwrap_or_default();
-        let Some(found) = net.blob(name) else {
-            wrong.push(format!("there is no blob {name}"));
-            continue;
-        };
-        if let Err(why) = check_blob(blob, found.data) {
-            wrong.push(format!("{name}: {why}"));
-        }
-    }
+    let mut wrong = wrong_blobs(&net, &stats);
+    wrong.extend(detections::wrong(&net, &arrays, Tolerance::of_boxes(1e-4))?);
     wrong.extend(outputs(&net, &arrays)?);
     drop(net);
     let def = NetDef::read(folder.join("net.prototxt")).map_err(|e| e.to_string())?;
     let mut net = Net::build(def, &NetOptions::new(Phase::Test)).map_err(|e| e.to_string())?;
     let recorded: Vec<&str> = arrays.under("output").map(|(name, ..)| name).collect();
     net.keep(&recorded).map_err(|e| e.to_string())?;
-    fill(&mut net, &stats)?;
+    fill(&mut net, &stats, conf_scale)?;
     net.forward().map_err(|e| e.to_string())?;
     wrong.extend(outputs(&net, &arrays)?.into_iter().map(|why| format!("planned: {why}")));
-    if wrong.is_empty() {
-        return Ok(Outcome::Passed);
-    }
-    let shown = wrong.iter().take(4).cloned().collect::<Vec<_>>().join("; ");
-    Err(format!("{} checks failed: {shown}", wrong.len()))
+    outcome(&wrong)
 }
 
 /// Weights and inputs by the rule.
-fn fill(net: &mut Net, stats: &Value) -> Result<(), String> {
+fn fill(net: &mut Net, stats: &Value, conf_scale: f32) -> Result<(), String> {
     let gain = stats["scale_gain"].as_f64().unwrap_or(1.0) as f32;
     let mut params: Vec<(usize, Vec<f32>)> = Vec::new();
     for layer in net.layers() {
         for (b, (id, shape)) in layer.params().enumerate() {
             let fan_in = (shape.count() / shape.first().copied().unwrap_or(1)) as f64;
             let of = |i| value(layer.def().r#type(), gain, b, fan_in, u(layer.name(), b as u64, i));
-            params.push((id, (0..shape.count() as u64).map(of).collect()));
+            let factor = if layer.name().contains("conf") { conf_scale } else { 1.0 };
+            let values = (0..shape.count() as u64).map(|i| of(i) * factor);
+            params.push((id, values.collect()));
         }
     }
     for (id, values) in params {
@@ -119,7 +113,8 @@ fn fill(net: &mut Net, stats: &Value) -> Result<(), String> {
 /// How the outputs differ.
 fn outputs(net: &Net, arrays: &Arrays) -> Result<Vec<String>, String> {
     let mut wrong = Vec::new();
-    for (name, _, wanted) in arrays.under("output") {
+    for (name, _, wanted) in arrays.under("output").filter(|(name, ..)| !detections::is(net, name))
+    {
         let found = net.blob(name).ok_or_else(|| format!("there is no blob {name}"))?;
         let mean = wanted.iter().map(|v| f64::from(v.abs())).sum::<f64>() / wanted.len() as f64;
         let is_prob = net
@@ -132,6 +127,34 @@ fn outputs(net: &Net, arrays: &Arrays) -> Result<Vec<String>, String> {
         }
     }
     Ok(wrong)
+}
+
+/// Passed, or how many and which checks failed.
+pub fn outcome(wrong: &[String]) -> Result<Outcome, String> {
+    if wrong.is_empty() {
+        return Ok(Outcome::Passed);
+    }
+    let shown = wrong.iter().take(4).cloned().collect::<Vec<_>>().join("; ");
+    Err(format!("{} checks failed: {shown}", wrong.len()))
+}
+
+/// The blobs that are not as `stats.json` has them; those of detections are not sampled.
+pub fn wrong_blobs(net: &Net, stats: &Value) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for blob in stats["blobs"].as_array().into_iter().flatten() {
+        let name = blob["name"].as_str().unwrap_or_default();
+        let Some(found) = net.blob(name) else {
+            wrong.push(format!("there is no blob {name}"));
+            continue;
+        };
+        if detections::is(net, name) {
+            continue;
+        }
+        if let Err(why) = check_blob(blob, found.data) {
+            wrong.push(format!("{name}: {why}"));
+        }
+    }
+    wrong
 }
 
 fn check_blob(wanted: &Value, found: &[f32]) -> Result<(), String> {

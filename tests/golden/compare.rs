@@ -13,6 +13,10 @@ pub struct Tolerance {
 
 pub const EXACT: Tolerance = Tolerance { rtol: 0.0, atol: 0.0, scaled: false };
 pub const ELEMENTWISE: Tolerance = Tolerance { rtol: 1e-5, atol: 1e-6, scaled: false };
+/// Of boxes from 0 to 1.
+const PRIORS: Tolerance = Tolerance::of_boxes(1e-6);
+/// Item and label, which are whole numbers, are exact with it.
+pub const DETECTIONS: Tolerance = Tolerance::of_boxes(1e-5);
 pub const FUNCTION: Tolerance = Tolerance { rtol: 2e-5, atol: 1e-6, scaled: false };
 pub const LINEAR: Tolerance = Tolerance { rtol: 1e-4, atol: 1e-5, scaled: true };
 
@@ -37,8 +41,14 @@ fn row(kind: &str, case: &str) -> Tolerance {
         "absval" | "accuracy" | "argmax" | "batchreindex" | "concat" | "crop" | "dropout"
         | "eltwise" | "filter" | "flatten" | "im2col" | "pooling" | "relu" | "reshape"
         | "silence" | "slice" | "split" | "threshold" | "tile" => EXACT,
+        "detectionevaluate" | "permute" | "relu6" | "reorg" | "shufflechannel"
+        | "upsample_segnet" => EXACT,
+        "priorbox" => PRIORS,
+        "detectionoutput" => DETECTIONS,
         "bias" | "clip" | "embed" | "euclideanloss" | "prelu" | "scale" | "reduction"
         | "parameter" => ELEMENTWISE,
+        "axpy" | "multiboxloss" | "normalize" | "psroipooling" | "roipooling" | "smoothl1loss"
+        | "smoothl1_sigma" => ELEMENTWISE,
         "bnll"
         | "elu"
         | "exp"
@@ -59,6 +69,11 @@ fn row(kind: &str, case: &str) -> Tolerance {
 }
 
 impl Tolerance {
+    /// Of numbers that are at most about 1, whatever the array holds.
+    pub const fn of_boxes(atol: f64) -> Tolerance {
+        Tolerance { rtol: 0.0, atol, scaled: false }
+    }
+
     /// Says how `found` differs from `wanted`.
     pub fn check(&self, found: &[f32], wanted: &[f32]) -> Result<(), String> {
         if found.len() != wanted.len() {

@@ -6,9 +6,11 @@
 
 mod bignets;
 mod compare;
+mod detections;
 mod file;
 mod layers;
 mod mtcnn;
+mod real_models;
 mod solver;
 
 use std::path::{Path, PathBuf};
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         cases.extend(layers::cases(root));
         cases.extend(bignets::cases(root));
         cases.extend(mtcnn::cases(root));
+        cases.extend(real_models::cases(root));
         cases.extend(solver::cases(root));
         for case in cases {
             if !filters.is_empty() && !filters.iter().any(|f| case.name.contains(f.as_str())) {

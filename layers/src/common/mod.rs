@@ -1,6 +1,7 @@
 //! Layers that move, choose and combine.
 
 pub mod argmax;
+pub mod axpy;
 pub mod batch_reindex;
 pub mod concat;
 pub mod crop;
@@ -9,15 +10,19 @@ pub mod filter;
 pub mod flatten;
 pub mod input;
 pub mod parameter;
+pub mod permute;
 pub mod python;
 pub mod reduction;
+pub mod reorg;
 pub mod reshape;
+pub mod shuffle_channel;
 pub mod silence;
 pub(crate) mod slabs;
 pub mod slice;
 pub mod softmax;
 pub mod split;
 pub mod tile;
+mod transpose;
 
 use crate::{Backward, Layer, LayerError, Reshape, Shape};
 

@@ -1,5 +1,6 @@
 //! Python: a layer written in Python. Only the Python module can run one; here it is known by name, so
-//! that files that hold one are told what they need.
+//! that files that hold one are told what they need. One of them, which is in all files of Faster R-CNN,
+//! is the type `Proposal`.
 
 use crate::{Arity, GradBottoms, Layer, LayerDef, LayerDoc, LayerError, LayerKind};
 
@@ -7,7 +8,8 @@ use crate::{Arity, GradBottoms, Layer, LayerDef, LayerDoc, LayerError, LayerKind
 pub static KIND: LayerKind = LayerKind::new("Python", build, &DOC)
     .bottoms(Arity::at_least(0))
     .tops(Arity::at_least(0))
-    .grads(GradBottoms::None);
+    .grads(GradBottoms::None)
+    .dynamic();
 
 static DOC: LayerDoc = LayerDoc {
     params: &["python_param"],
@@ -16,7 +18,8 @@ static DOC: LayerDoc = LayerDoc {
     forward: "the method `forward` of the class",
     backward: "the method `backward` of the class",
     notes: "The program has no Python in it: a net with such a layer is refused, with the class and the \
-            module that it wants.",
+            module that it wants. `rpn.proposal_layer` of py-faster-rcnn runs all the same: it is built as \
+            the type Proposal.",
     example: r#"layer { name: "loss" type: "Python" bottom: "x" bottom: "t" top: "loss" loss_weight: 1
   python_param { module: "pyloss" layer: "EuclideanLossLayer" } }"#,
     source: "Caffe's python_layer.hpp",
@@ -25,6 +28,9 @@ static DOC: LayerDoc = LayerDoc {
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     let param = def.python_param.clone().unwrap_or_default();
+    if param.module() == "rpn.proposal_layer" {
+        return crate::detection::proposal::from_python(param.param_str());
+    }
     let why = format!(
         "this layer is Python code, the class `{}` of the module `{}`",
         param.layer(),

@@ -7,7 +7,7 @@ use cortado_proto::defaults::loss_normalization;
 use crate::LayerError;
 
 /// Whether a loss can be divided by what the file fixes.
-pub(super) fn check(param: &LossParameter) -> Result<(), LayerError> {
+pub(crate) fn check(param: &LossParameter) -> Result<(), LayerError> {
     let fixed = param.pre_fixed_normalizer();
     if fixed > 0.0 {
         return Ok(());
@@ -18,7 +18,7 @@ pub(super) fn check(param: &LossParameter) -> Result<(), LayerError> {
 
 /// The divisor of a loss over `outer` items of `inner` positions, `valid` of them not ignored; never
 /// below 1 (but for R-FCN's PRE_FIXED, which says it itself). `absent` is the type's own mode.
-pub(super) fn divisor(
+pub(crate) fn divisor(
     param: &LossParameter,
     absent: NormalizationMode,
     outer: usize,

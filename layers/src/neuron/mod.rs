@@ -1,17 +1,23 @@
 //! Layers that compute each element by itself.
 
 pub mod absval;
+pub mod apl;
 pub mod bnll;
 pub mod clip;
+pub mod crelu;
 pub mod dropout;
 pub mod elu;
 pub mod exp;
 pub mod log;
+pub mod mish;
 mod pointwise;
 pub mod power;
 pub mod prelu;
 pub mod relu;
+pub mod relu6;
+pub mod rrelu;
 pub mod sigmoid;
+pub mod spatial_dropout;
 pub mod swish;
 pub mod tanh;
 pub mod threshold;

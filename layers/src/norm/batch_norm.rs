@@ -1,11 +1,13 @@
 //! BatchNorm: each channel shifted and scaled to mean 0 and variance 1.
 
-use cortado_kernels::SrcDst;
+use cortado_kernels::{SrcDst, Write};
 use cortado_proto::caffe::BatchNormParameter;
+use cortado_proto::defaults::filler_or;
 
+use crate::filler::or_zero;
 use crate::{
     Affine, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, LowerCx, Needs,
-    Phase, Prim, Reshape, SetUp, Shape,
+    Phase, Prim, Reshape, SetUp, Shape, Tensor,
 };
 
 /// The layer type.
@@ -20,6 +22,8 @@ static DOC: LayerDoc = LayerDoc {
         "sum of means: C (state, never learned)",
         "sum of variances: C (state, never learned)",
         "factor: 1 (state; mean = blob 0 / factor, variance = blob 1 / factor)",
+        "scale: C, only in the forks' form",
+        "bias: C, only in the forks' form (Intel's: unless `bias_term` is false)",
     ],
     forward: "batch statistics (TRAIN): μ, σ² = mean and variance of each channel over N and space\n\
               y = (x − μ) / √(σ² + eps)\n\
@@ -42,39 +46,56 @@ static DOC: LayerDoc = LayerDoc {
             statistics set `use_global_stats: true` and the lr_mult of the Scale to 0.\n\n\
             **Learning rates.** The statistics never learn: an absent lr_mult means 0, another value \
             is a warning (the original aborts). A bias in the convolution before is redundant: the \
-            mean takes it out again.",
+            mean takes it out again.\n\n\
+            **The forks' form.** NVIDIA's Caffe (`scale_bias: true`, or a `scale_filler` or `bias_filler`) \
+            and Intel's (`use_weight_bias: true`) keep the Scale in the same layer: y is then multiplied \
+            with blob 3 and blob 4 is added; Intel's `relu: true` lets through what is above 0.",
     example: r#"layer { name: "bn1" type: "BatchNorm" bottom: "conv1" top: "conv1" }"#,
     source: "Ioffe, Szegedy 2015; Caffe's batch_norm_layer.cpp",
     ..LayerDoc::new("Normalises each channel to mean 0 and variance 1.")
 };
 
-/// Backward reads only what forward kept.
-fn needs(_: &LayerDef) -> Needs {
-    Needs::NOTHING
+/// Backward reads only what forward kept; a ReLU in the layer tells itself by y.
+fn needs(def: &LayerDef) -> Needs {
+    let relu = def.batch_norm_param.as_ref().is_some_and(|p| p.relu());
+    if relu { Needs::TOP } else { Needs::NOTHING }
 }
 
-/// With global statistics an affine map.
+/// With global statistics an affine map, the forks' scale and bias included.
 fn lower(cx: &LowerCx<'_>) -> Option<Prim> {
     let p = cx.def.batch_norm_param.clone().unwrap_or_default();
-    if !global(&p, cx.phase) || cx.bottoms[0].len() < 2 {
+    if !global(&p, cx.phase) || cx.bottoms[0].len() < 2 || p.relu() {
         return None;
     }
     let factor = cx.param(2)?.data[0];
     let factor = if factor == 0.0 { 0.0 } else { 1.0 / factor };
     let inv_std = |var: &f32| 1.0 / (var * factor + p.eps()).sqrt();
-    let scale: Vec<f32> = cx.param(1)?.data.iter().map(inv_std).collect();
+    let mut scale: Vec<f32> = cx.param(1)?.data.iter().map(inv_std).collect();
+    if let Some(own) = cx.param(3) {
+        scale.iter_mut().zip(own.data).for_each(|(scale, own)| *scale *= own);
+    }
     let mean = cx.param(0)?.data.iter().map(|mean| mean * factor);
-    let shift = mean.zip(&scale).map(|(mean, scale)| -mean * scale).collect();
+    let mut shift: Vec<f32> = mean.zip(&scale).map(|(mean, scale)| -mean * scale).collect();
+    if let Some(bias) = cx.param(4) {
+        shift.iter_mut().zip(bias.data).for_each(|(shift, bias)| *shift += bias);
+    }
     Some(Prim::Affine(Affine { scale, shift }))
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     let param = def.batch_norm_param.clone().unwrap_or_default();
-    Ok(Box::new(BatchNormLayer { param, channels: 0, dims: [0; 3] }))
+    let nvidia = param.scale_bias() || param.scale_filler.is_some() || param.bias_filler.is_some();
+    let intel = param.use_weight_bias == Some(true);
+    let scaled = nvidia || intel;
+    let biased = nvidia || (intel && param.bias_term());
+    Ok(Box::new(BatchNormLayer { param, scaled, biased, channels: 0, dims: [0; 3] }))
 }
 
 struct BatchNormLayer {
     param: BatchNormParameter,
+    /// Whether a scale, and a bias, follow.
+    scaled: bool,
+    biased: bool,
     channels: usize,
     /// The bottom as [outer, channels, inner].
     dims: [usize; 3],
@@ -89,12 +110,61 @@ fn global(param: &BatchNormParameter, phase: Phase) -> bool {
     param.use_global_stats.unwrap_or(phase == Phase::Test)
 }
 
+/// The forks' form.
+impl BatchNormLayer {
+    /// As `backward`, dy first passed back through ReLU and scale.
+    fn backward_scaled(
+        &self,
+        cx: &mut Backward<'_>,
+        inv_std: &[f32],
+        kept: &[Tensor],
+    ) -> Result<(), LayerError> {
+        let [outer, c, inner] = self.dims;
+        let (k, global) = (cx.k, global(&self.param, cx.phase));
+        let scratch = std::mem::take(&mut cx.scratch);
+        let dy = &mut scratch[..outer * c * inner];
+        dy.copy_from_slice(cx.dy(0));
+        if self.param.relu() {
+            k.relu_backward(SrcDst::InPlace(dy), cx.tops[0].data, 0.0, Write::Set);
+        }
+        let mut factor = inv_std.to_vec();
+        if let [scale, ..] = cx.weights {
+            factor.iter_mut().zip(scale.data).for_each(|(factor, scale)| *factor *= scale);
+        }
+        if let ([Some(dscale), ..], [x_norm]) = (&mut *cx.weight_diffs, kept) {
+            k.dot_channels(outer, c, inner, dy, x_norm.data(), dscale.data);
+        }
+        if let [_, Some(dbias)] = &mut *cx.weight_diffs {
+            k.sum_channels(outer, c, inner, dy, dbias.data);
+        }
+        let Some(diff) = &mut cx.bottom_diffs[0] else { return Ok(()) };
+        let write = if cx.top_diffs[0].is_some() { diff.write } else { Write::Set };
+        let io = SrcDst::Apart(dy, &mut *diff.data);
+        match kept {
+            [x_norm] if !global => {
+                k.batch_norm_backward(outer, c, inner, x_norm.data(), &factor, io, write);
+            }
+            _ => super::scale_channels(k, self.dims, &factor, io, write),
+        }
+        Ok(())
+    }
+}
+
 impl Layer for BatchNormLayer {
     fn setup(&mut self, cx: &mut SetUp<'_>) -> Result<(), LayerError> {
         self.channels = channels(&cx.bottoms[0]);
         cx.state([self.channels]);
         cx.state([self.channels]);
         cx.state([1]);
+        if self.scaled {
+            let filler = self.param.scale_filler.as_ref().or(self.param.filler.as_ref());
+            let filler = filler_or(filler, 1.0);
+            cx.weight_of("batch_norm_param.scale_filler", [self.channels], filler);
+        }
+        if self.biased {
+            let filler = or_zero(&self.param.bias_filler);
+            cx.weight_of("batch_norm_param.bias_filler", [self.channels], filler);
+        }
         Ok(())
     }
 
@@ -115,8 +185,11 @@ impl Layer for BatchNormLayer {
         // mean, then 1/std; and for batch statistics the normalised values.
         cx.save([self.channels]);
         cx.save([self.channels]);
-        if cx.backward && !global(&self.param, cx.phase) {
+        if cx.backward && (self.scaled || !global(&self.param, cx.phase)) {
             cx.save(bottom.clone());
+        }
+        if cx.backward && (self.scaled || self.param.relu()) {
+            cx.scratch = bottom.count();
         }
         cx.top(0, bottom);
         Ok(())
@@ -161,6 +234,14 @@ impl Layer for BatchNormLayer {
         if let [x_norm] = kept {
             x_norm.data_mut().copy_from_slice(cx.tops[0].data);
         }
+        let y = &mut *cx.tops[0].data;
+        if let [scale, bias @ ..] = cx.weights {
+            let bias = bias.first().map(|bias| bias.data);
+            k.affine_channels(outer, c, inner, SrcDst::InPlace(y), scale.data, bias);
+        }
+        if self.param.relu() {
+            k.relu_forward(SrcDst::InPlace(&mut *cx.tops[0].data), 0.0);
+        }
         Ok(())
     }
 
@@ -170,6 +251,9 @@ impl Layer for BatchNormLayer {
         let (k, global) = (cx.k, global(&self.param, cx.phase));
         let saved = std::mem::take(&mut cx.saved);
         let [_, inv_std, kept @ ..] = &*saved else { return Ok(()) };
+        if self.scaled || self.param.relu() {
+            return self.backward_scaled(cx, inv_std.data(), kept);
+        }
         let Some((diff, write)) = cx.diff(0) else { return Ok(()) };
         match kept {
             [x_norm] if !global => {

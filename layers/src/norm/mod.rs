@@ -2,7 +2,10 @@
 
 pub mod batch_norm;
 pub mod bias;
+pub mod bn;
+pub mod eltwise_affine;
 pub mod mvn;
+pub mod normalize;
 pub mod scale;
 
 use cortado_kernels::{Kernels, SrcDst, Write};

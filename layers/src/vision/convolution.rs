@@ -37,7 +37,7 @@ fn needs(_: &LayerDef) -> Needs {
     Needs::BOTTOM
 }
 
-fn macs(_: &[Shape], tops: &[Shape], params: &[Shape]) -> u64 {
+pub(super) fn macs(_: &[Shape], tops: &[Shape], params: &[Shape]) -> u64 {
     let Some(weights) = params.first() else { return 0 };
     let per_output = weights.count_from(1.min(weights.len())) as u64;
     tops.iter().map(|top| top.count() as u64 * per_output).sum()
@@ -52,14 +52,20 @@ fn lower(cx: &LowerCx<'_>) -> Option<Prim> {
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
-    let param = def.convolution_param.clone().unwrap_or_default();
-    Ok(Box::new(ConvolutionLayer { param, shape: None, geometry: None }))
+    Ok(Box::new(ConvolutionLayer::new(def)))
 }
 
-struct ConvolutionLayer {
-    param: ConvolutionParameter,
+pub(super) struct ConvolutionLayer {
+    pub(super) param: ConvolutionParameter,
     shape: Option<ConvShape>,
     geometry: Option<ConvGeometry>,
+}
+
+impl ConvolutionLayer {
+    pub(super) fn new(def: &LayerDef) -> ConvolutionLayer {
+        let param = def.convolution_param.clone().unwrap_or_default();
+        ConvolutionLayer { param, shape: None, geometry: None }
+    }
 }
 
 impl Layer for ConvolutionLayer {

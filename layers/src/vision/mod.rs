@@ -3,9 +3,11 @@
 mod conv_shape;
 pub mod convolution;
 pub mod deconvolution;
+pub mod depthwise;
 pub mod embed;
 pub mod im2col;
 pub mod inner_product;
+pub mod local;
 pub mod lrn;
 mod pool;
 pub mod pooling;

@@ -1,6 +1,8 @@
 //! What single layers do where a gradient does not tell it: types without one, random ones, state,
 //! masks, ties.
 
+mod forks;
+
 use cortado_layers::check::SingleLayer;
 use cortado_layers::{Phase, Registry, RngKey, Shape, Tensor};
 

@@ -13,6 +13,14 @@ const IGNORED: &[(&[usize], Values)] =
 
 pub static GRADIENTS: &[Gradient] = &[
     (
+        "L1Loss",
+        GradientCase::new(
+            "distances on both sides",
+            r#"layer { name: "l" type: "L1Loss" bottom: "a" bottom: "b" top: "loss" }"#,
+            &[(&[3, 4], Values::Given(&[1.0, -2.0, 0.5])), (&[3, 4], Values::Given(&[0.25, 3.0]))],
+        ),
+    ),
+    (
         "EuclideanLoss",
         GradientCase::new(
             "both bottoms",
@@ -218,6 +226,11 @@ pub static GRADIENTS: &[Gradient] = &[
 ];
 
 pub static ERRORS: &[Mistake] = &[
+    (
+        r#"layer { name: "l" type: "L1Loss" bottom: "a" bottom: "b" top: "loss" }"#,
+        &[(&[3, 4], &[]), (&[3, 3], &[])],
+        "Bottom(1): both bottoms must have as many items and elements, found 3x4 and 3x3",
+    ),
     (
         r#"layer { name: "l" type: "Accuracy" bottom: "x" bottom: "t" top: "y"
              accuracy_param { top_k: 0 } }"#,

@@ -4,6 +4,8 @@ use cortado_layers::check::GradientCase;
 
 mod choose;
 mod common;
+mod detection;
+mod forks;
 mod linear;
 mod loss;
 mod neuron;
@@ -22,6 +24,8 @@ pub fn gradients() -> impl Iterator<Item = &'static Gradient> {
     let tables = [
         choose::GRADIENTS,
         common::GRADIENTS,
+        detection::GRADIENTS,
+        forks::GRADIENTS,
         linear::GRADIENTS,
         loss::GRADIENTS,
         neuron::GRADIENTS,
@@ -37,6 +41,8 @@ pub fn errors() -> impl Iterator<Item = &'static Mistake> {
     let tables = [
         choose::ERRORS,
         common::ERRORS,
+        detection::ERRORS,
+        forks::ERRORS,
         linear::ERRORS,
         loss::ERRORS,
         neuron::ERRORS,

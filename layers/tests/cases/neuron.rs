@@ -11,6 +11,60 @@ const POSITIVE: &[(&[usize], Values)] = &[(&[3, 4], Values::Uniform(0.2, 3.0))];
 
 pub static GRADIENTS: &[Gradient] = &[
     (
+        "APL",
+        GradientCase::new(
+            "two hinges, far from x",
+            r#"layer { name: "l" type: "APL" bottom: "x" top: "y" apl_param { sums: 2
+                 slope_filler { type: "gaussian" } offset_filler { type: "constant" value: 0.5 } } }"#,
+            &[(&[3, 2, 2], Values::Normal)],
+        )
+        .kinks(&[0.0, 0.5]),
+    ),
+    (
+        "CReLU",
+        GradientCase::new(
+            "both signs",
+            r#"layer { name: "l" type: "CReLU" bottom: "x" top: "y" }"#,
+            &[(&[2, 3, 2], Values::Normal)],
+        )
+        .kinks(&[0.0]),
+    ),
+    (
+        "Mish",
+        GradientCase::new(
+            "on both sides of 0",
+            r#"layer { name: "l" type: "Mish" bottom: "x" top: "y" }"#,
+            &[(&[4, 6], Values::Uniform(-5.0, 5.0))],
+        ),
+    ),
+    (
+        "RReLU",
+        GradientCase::new(
+            "slopes drawn",
+            r#"layer { name: "l" type: "RReLU" bottom: "x" top: "y" rrelu_param { lb: 2 ub: 4 } }"#,
+            &[(&[4, 6], Values::Normal)],
+        )
+        .kinks(&[0.0]),
+    ),
+    (
+        "RReLU",
+        GradientCase::new(
+            "the mean slope",
+            r#"layer { name: "l" type: "RReLU" bottom: "x" top: "y" }"#,
+            &[(&[4, 6], Values::Normal)],
+        )
+        .kinks(&[0.0])
+        .test(),
+    ),
+    (
+        "SpatialDropout",
+        GradientCase::new(
+            "half of the channels",
+            r#"layer { name: "l" type: "SpatialDropout" bottom: "x" top: "y" }"#,
+            &[(&[3, 4, 2], Values::Normal)],
+        ),
+    ),
+    (
         "AbsVal",
         GradientCase::new("abs", r#"layer { name: "l" type: "AbsVal" bottom: "x" top: "y" }"#, X)
             .kinks(&[0.0]),
@@ -299,6 +353,22 @@ pub static GRADIENTS: &[Gradient] = &[
 ];
 
 pub static ERRORS: &[Mistake] = &[
+    (
+        r#"layer { name: "l" type: "APL" bottom: "x" top: "y" apl_param { sums: 0 } }"#,
+        &[(&[2], &[])],
+        "Field(\"apl_param.sums\"): `sums` is from 1 to 1024, found 0",
+    ),
+    (
+        r#"layer { name: "l" type: "RReLU" bottom: "x" top: "y" rrelu_param { lb: 4 ub: 2 } }"#,
+        &[(&[2], &[])],
+        "Field(\"rrelu_param.lb\"): `lb` is above 0 and at most `ub`, found 4 and 2",
+    ),
+    (
+        r#"layer { name: "l" type: "SpatialDropout" bottom: "x" top: "y"
+             spatial_dropout_param { dropout_ratio: 1 } }"#,
+        &[(&[2, 2], &[])],
+        "Field(\"spatial_dropout_param.dropout_ratio\"): `dropout_ratio` is at least 0 and below 1, found 1",
+    ),
     (
         r#"layer { name: "l" type: "Clip" bottom: "x" top: "y" }"#,
         &[(&[2], &[])],

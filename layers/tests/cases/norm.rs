@@ -13,6 +13,62 @@ pub static GRADIENTS: &[Gradient] = &[
     (
         "BatchNorm",
         GradientCase::new(
+            "with NVIDIA's scale and bias",
+            r#"layer { name: "l" type: "BatchNorm" bottom: "x" top: "y"
+                 batch_norm_param { scale_bias: true scale_filler { type: "gaussian" } } }"#,
+            X,
+        ),
+    ),
+    (
+        "BatchNorm",
+        GradientCase::new(
+            "with NVIDIA's scale and bias, global statistics",
+            r#"layer { name: "l" type: "BatchNorm" bottom: "x" top: "y"
+                 batch_norm_param { scale_filler { type: "gaussian" } } }"#,
+            X,
+        )
+        .state(SEEN)
+        .test(),
+    ),
+    (
+        "BatchNorm",
+        GradientCase::new(
+            "with Intel's scale, without its bias",
+            r#"layer { name: "l" type: "BatchNorm" bottom: "x" top: "y"
+                 batch_norm_param { use_weight_bias: true bias_term: false filler { type: "gaussian" } } }"#,
+            X,
+        ),
+    ),
+    (
+        "BatchNorm",
+        GradientCase::new(
+            "with Intel's bias and ReLU",
+            r#"layer { name: "l" type: "BatchNorm" bottom: "x" top: "y"
+                 batch_norm_param { use_weight_bias: true relu: true bias_filler { value: 3 } } }"#,
+            X,
+        ),
+    ),
+    (
+        "EltwiseAffine",
+        GradientCase::new(
+            "a slope per channel",
+            r#"layer { name: "l" type: "EltwiseAffine" bottom: "x" top: "y"
+                 eltwise_affine_param { slope_filler { type: "gaussian" } } }"#,
+            X,
+        ),
+    ),
+    (
+        "EltwiseAffine",
+        GradientCase::new(
+            "one slope",
+            r#"layer { name: "l" type: "EltwiseAffine" bottom: "x" top: "y"
+                 eltwise_affine_param { channel_shared: true slope_filler { value: 2 } } }"#,
+            X,
+        ),
+    ),
+    (
+        "BatchNorm",
+        GradientCase::new(
             "statistics of the batch",
             r#"layer { name: "l" type: "BatchNorm" bottom: "x" top: "y" }"#,
             X,

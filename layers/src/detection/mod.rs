@@ -1,0 +1,15 @@
+//! Layers of nets that find objects.
+
+mod anchors;
+pub(crate) mod boxes;
+pub mod detection_evaluate;
+pub mod detection_output;
+pub mod multibox_loss;
+mod multibox_match;
+pub mod prior_box;
+pub mod proposal;
+pub mod psroi_pooling;
+pub mod roi_align;
+pub mod roi_pooling;
+mod rois;
+pub mod yolov3_detection_output;

@@ -1,0 +1,4 @@
+//! Layers of nets that label each pixel.
+
+pub mod interp;
+pub mod upsample;

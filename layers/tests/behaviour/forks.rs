@@ -1,0 +1,202 @@
+//! Types of Caffe's forks, by numbers worked out by hand.
+
+use cortado_layers::Phase;
+use cortado_layers::check::SingleLayer;
+
+use super::{run, tensor, test};
+
+/// Equal but for rounding.
+fn near(found: &[f32], wanted: &[f32]) {
+    let same = found.iter().zip(wanted).all(|(a, b)| (a - b).abs() <= 1e-5 * b.abs().max(1.0));
+    assert!(same && found.len() == wanted.len(), "found {found:?}, wanted {wanted:?}");
+}
+
+#[test]
+fn prior_boxes_of_one_position() {
+    let layer = r#"layer { name: "l" type: "PriorBox" bottom: "x" bottom: "data" top: "y"
+         prior_box_param { min_size: 4.9 max_size: 9 aspect_ratio: 4 variance: 0.1 variance: 0.1
+           variance: 0.2 variance: 0.2 } }"#;
+    let single =
+        test(layer, vec![tensor(&[1, 1, 1, 1], &[0.0]), tensor(&[1, 1, 10, 20], &[0.0; 200])]);
+    // Around (10, 5): 4 x 4, 6 x 6, 8 x 2 and 2 x 8, of 20 x 10.
+    near(
+        &single.tops[0].data()[..16],
+        &[0.4, 0.3, 0.6, 0.7, 0.35, 0.2, 0.65, 0.8, 0.3, 0.4, 0.7, 0.6, 0.45, 0.1, 0.55, 0.9],
+    );
+    near(&single.tops[0].data()[16..20], &[0.1, 0.1, 0.2, 0.2]);
+    assert_eq!(single.tops[0].shape()[..], [1, 2, 16]);
+}
+
+#[test]
+fn detections_leave_out_what_overlaps_a_better_one() {
+    let layer = r#"layer { name: "l" type: "DetectionOutput" bottom: "loc" bottom: "conf" bottom: "prior"
+         top: "y" detection_output_param { num_classes: 2 confidence_threshold: 0.1 } }"#;
+    let boxes = [0.0, 0.0, 0.4, 0.4, 0.0, 0.0, 0.4, 0.5, 0.5, 0.5, 1.0, 1.0, 0.0, 0.0, 1.0, 0.1];
+    let priors = tensor(&[1, 2, 16], &[&boxes[..], &[0.1; 16]].concat());
+    let conf = tensor(&[1, 8], &[0.5, 0.5, 0.2, 0.8, 0.1, 0.9, 0.95, 0.05]);
+    let single = test(layer, vec![tensor(&[1, 16], &[0.0; 16]), conf, priors]);
+    assert_eq!(
+        single.tops[0].data(),
+        [0.0, 1.0, 0.9, 0.5, 0.5, 1.0, 1.0, 0.0, 1.0, 0.8, 0.0, 0.0, 0.4, 0.5]
+    );
+}
+
+#[test]
+fn a_python_proposal_layer_is_a_proposal() {
+    let python = r#"layer { name: "l" type: "Python" bottom: "s" bottom: "d" bottom: "i" top: "y"
+         python_param { module: "rpn.proposal_layer" layer: "ProposalLayer"
+           param_str: "{'feat_stride': 8, 'scales': [2, 4]}" } }"#;
+    let own = r#"layer { name: "l" type: "Proposal" bottom: "s" bottom: "d" bottom: "i" top: "y"
+         proposal_param { feat_stride: 8 scale: 2 scale: 4 } }"#;
+    let bottoms = || {
+        let scores: Vec<f32> = (0..48).map(|i| (i * 7 % 48) as f32 / 48.0).collect();
+        let deltas: Vec<f32> = (0..96).map(|i| (i % 5) as f32 * 0.05 - 0.1).collect();
+        let info = tensor(&[1, 3], &[64.0, 80.0, 1.0]);
+        vec![tensor(&[1, 12, 2, 2], &scores), tensor(&[1, 24, 2, 2], &deltas), info]
+    };
+    let (found, wanted) = (test(python, bottoms()), test(own, bottoms()));
+    assert!(wanted.tops[0].shape()[0] > 1);
+    assert_eq!(found.tops[0], wanted.tops[0]);
+}
+
+/// One channel of mean 2 and variance 1.
+fn two_items() -> Vec<cortado_layers::Tensor> {
+    vec![tensor(&[2, 1, 1, 1], &[1.0, 3.0])]
+}
+
+#[test]
+fn bn_of_ducha_aiki_keeps_mostly_the_batch() {
+    let layer = r#"layer { name: "l" type: "BN" bottom: "x" top: "y" bn_param { decay: 0.75 } }"#;
+    let single = run(layer, Phase::Train, two_items());
+    near(single.tops[0].data(), &[-1.0, 1.0]);
+    near(single.state[0].data(), &[1.5]);
+    near(single.state[1].data(), &[0.75]);
+}
+
+#[test]
+fn bn_of_pspnet_keeps_mostly_what_was() {
+    let layer =
+        r#"layer { name: "l" type: "BN" bottom: "x" top: "y" bn_param { momentum: 0.75 } }"#;
+    let single = run(layer, Phase::Train, two_items());
+    near(single.tops[0].data(), &[-1.0, 1.0]);
+    near(single.state[0].data(), &[0.5]);
+    near(single.state[1].data(), &[0.25]);
+}
+
+#[test]
+fn bn_of_segnet_has_two_blobs() {
+    let layer =
+        r#"layer { name: "l" type: "BN" bottom: "x" top: "y" bn_param { bn_mode: LEARN } }"#;
+    let single = test(layer, two_items());
+    near(single.tops[0].data(), &[-1.0, 1.0]);
+    assert!(single.state.is_empty());
+    assert_eq!(single.weights.len(), 2);
+}
+
+/// mean 1, variance 4, factor 1; then scale 3 and bias −1.
+fn scaled(layer: &str) -> SingleLayer {
+    let mut single = test(layer, two_items());
+    for (state, value) in single.state.iter_mut().zip([1.0, 4.0, 1.0]) {
+        state.data_mut().fill(value);
+    }
+    for (weight, value) in single.weights.iter_mut().zip([3.0, -1.0]) {
+        weight.data_mut().fill(value);
+    }
+    single.forward().expect("it ran before");
+    single
+}
+
+#[test]
+fn batch_norm_of_the_forks_scales() {
+    let nvidia = r#"layer { name: "l" type: "BatchNorm" bottom: "x" top: "y"
+         batch_norm_param { scale_bias: true } }"#;
+    near(scaled(nvidia).tops[0].data(), &[-1.0, 2.0]);
+    let intel = r#"layer { name: "l" type: "BatchNorm" bottom: "x" top: "y"
+         batch_norm_param { use_weight_bias: true relu: true } }"#;
+    near(scaled(intel).tops[0].data(), &[0.0, 2.0]);
+    let plain = r#"layer { name: "l" type: "BatchNorm" bottom: "x" top: "y" }"#;
+    near(scaled(plain).tops[0].data(), &[0.0, 1.0]);
+}
+
+#[test]
+fn mish_rrelu_and_crelu() {
+    let x = || vec![tensor(&[1, 2], &[1.0, -2.0])];
+    let mish = r#"layer { name: "l" type: "Mish" bottom: "x" top: "y" }"#;
+    near(test(mish, x()).tops[0].data(), &[0.865_098_4, -0.252_501_5]);
+    let rrelu =
+        r#"layer { name: "l" type: "RReLU" bottom: "x" top: "y" rrelu_param { lb: 3 ub: 5 } }"#;
+    near(test(rrelu, x()).tops[0].data(), &[1.0, -0.5]);
+    let drawn = run(rrelu, Phase::Train, x()).tops[0].data()[1];
+    assert!((-2.0 / 3.0..=-0.4).contains(&drawn));
+    let crelu = r#"layer { name: "l" type: "CReLU" bottom: "x" top: "y" }"#;
+    assert_eq!(test(crelu, x()).tops[0].data(), [1.0, 0.0, 0.0, 2.0]);
+}
+
+#[test]
+fn spatial_dropout_takes_whole_channels() {
+    let layer = r#"layer { name: "l" type: "SpatialDropout" bottom: "x" top: "y"
+         spatial_dropout_param { dropout_ratio: 0.75 } }"#;
+    let x = || vec![tensor(&[4, 50, 3], &[1.0; 600])];
+    let single = run(layer, Phase::Train, x());
+    let channels: Vec<&[f32]> = single.tops[0].data().chunks(3).collect();
+    assert!(channels.iter().all(|c| *c == [0.0; 3] || *c == [4.0; 3]));
+    let kept = channels.iter().filter(|c| c[0] > 0.0).count();
+    assert!((30..70).contains(&kept), "{kept} of 200 kept");
+    assert_eq!(test(layer, x()).tops[0].data(), [1.0; 600]);
+}
+
+#[test]
+fn roi_align_reads_between_pixels() {
+    let layer = r#"layer { name: "l" type: "ROIAlign" bottom: "x" bottom: "rois" top: "y"
+         roi_align_param { pooled_h: 1 pooled_w: 2 } }"#;
+    // x = column + 4 · row.
+    let plane: Vec<f32> = (0..16).map(|i| i as f32).collect();
+    let region = tensor(&[1, 5], &[0.0, 0.5, 1.0, 2.5, 2.0]);
+    let single = test(layer, vec![tensor(&[1, 1, 4, 4], &plane), region]);
+    near(single.tops[0].data(), &[7.0, 8.0]);
+}
+
+#[test]
+fn upsample_of_one_bottom_repeats_pixels() {
+    let layer =
+        r#"layer { name: "l" type: "Upsample" bottom: "x" top: "y" upsample_param { scale: 2 } }"#;
+    let single = test(layer, vec![tensor(&[1, 1, 1, 2], &[1.0, 2.0])]);
+    assert_eq!(single.tops[0].data(), [1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 2.0, 2.0]);
+}
+
+#[test]
+fn local_weights_differ_from_place_to_place() {
+    let layer = r#"layer { name: "l" type: "Local" bottom: "x" top: "y"
+         local_param { num_output: 1 kernel_size: 1 } }"#;
+    let mut single = test(layer, vec![tensor(&[1, 2, 1, 2], &[1.0, 2.0, 3.0, 4.0])]);
+    assert_eq!(single.weights[0].shape()[..], [1, 1, 2, 2]);
+    single.weights[0].data_mut().copy_from_slice(&[1.0, 10.0, 100.0, 1000.0]);
+    single.weights[1].data_mut().copy_from_slice(&[0.5, -0.5]);
+    single.forward().expect("it ran before");
+    assert_eq!(single.tops[0].data(), [301.5, 4019.5]);
+}
+
+#[test]
+fn apl_adds_hinges_per_unit() {
+    let layer = r#"layer { name: "l" type: "APL" bottom: "x" top: "y" apl_param { sums: 1
+         slope_filler { value: 0.5 } offset_filler { value: 1 } } }"#;
+    let mut single = test(layer, vec![tensor(&[2, 2], &[2.0, 0.0, -1.0, 0.5])]);
+    assert_eq!(single.tops[0].data(), [2.0, 0.5, 1.0, 0.75]);
+    single.weights[0].data_mut()[1] = 2.0;
+    single.forward().expect("it ran before");
+    assert_eq!(single.tops[0].data(), [2.0, 2.0, 1.0, 1.5]);
+}
+
+#[test]
+fn yolo_boxes_lie_around_their_position() {
+    let layer = r#"layer { name: "l" type: "Yolov3DetectionOutput" bottom: "x" top: "y"
+         yolov3_detection_output_param { num_classes: 2 num_box: 1 confidence_threshold: 0.3
+           nms_threshold: 0.5 biases: 16 biases: 8 anchors_scale: 10 mask: 0 } }"#;
+    // Two positions: the first is no object; of the second's two classes the better one stays.
+    let sure = 20.0;
+    let x = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -sure, sure, 0.0, 0.0, 0.0, sure];
+    let single = test(layer, vec![tensor(&[1, 7, 1, 2], &x)]);
+    near(single.tops[0].data(), &[0.0, 2.0, 1.0, 0.35, 0.1, 1.15, 0.9]);
+    let nothing = test(layer, vec![tensor(&[2, 7, 1, 1], &[-sure; 14])]);
+    assert_eq!(nothing.tops[0].data()[7..9], [1.0, -1.0]);
+}
