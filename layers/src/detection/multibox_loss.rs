@@ -243,7 +243,7 @@ impl MultiBoxLossLayer {
 
 impl Layer for MultiBoxLossLayer {
     fn reshape(&mut self, cx: &mut Reshape<'_>) -> Result<(), LayerError> {
-        let [loc, conf, prior, truth] = cx.bottoms else { return Ok(()) };
+        let [loc, conf, prior, _] = cx.bottoms else { return Ok(()) };
         let items = loc.first().copied().unwrap_or(0);
         if !prior.count().is_multiple_of(8) {
             let why = format!("the priors are 1 x 2 x (P · 4), found {prior}");
@@ -259,10 +259,6 @@ impl Layer for MultiBoxLossLayer {
                 return Err(LayerError::bottom(i, why));
             }
         }
-        if truth.last() != Some(&8) {
-            let why = format!("the true boxes are 1 x 1 x M x 8, found {truth}");
-            return Err(LayerError::bottom(3, why));
-        }
         self.dims = [items, priors];
         // The gradients, but for the factor that all have.
         cx.save(loc.clone());
@@ -273,6 +269,11 @@ impl Layer for MultiBoxLossLayer {
 
     fn forward(&mut self, cx: &mut Forward<'_>) -> Result<(), LayerError> {
         let ([items, count], sets, classes) = (self.dims, self.sets(), self.classes);
+        let truth = cx.shape(3);
+        if truth.last() != Some(&8) {
+            let why = format!("the true boxes are 1 x 1 x M x 8, found {truth}");
+            return Err(LayerError::bottom(3, why));
+        }
         let (loc, conf) = (cx.bottom(0).data, cx.bottom(1).data);
         let priors = priors(cx.bottom(2).data);
         let truths = self.truths(cx.bottom(3).data)?;
