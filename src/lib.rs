@@ -18,6 +18,8 @@
 //! net.forward()?;
 //! let prob = net.blob("prob").ok_or("no such blob")?;
 //! assert_eq!(prob.array().shape(), [1, 10]);
+//! // Any blob can be read; one that the pass has folded away is made now.
+//! assert_eq!(net.read("pool1")?.array().shape(), [1, 20, 12, 12]);
 //! # Ok(())
 //! # }
 //! ```

@@ -289,7 +289,7 @@ impl Net {
     }
 
     /// Data of a blob: the last value of its name. `None` where a planned pass has left no value:
-    /// name the blob in [`Net::keep`] before the pass, or run [`Net::forward_layers`].
+    /// [`Net::read`] computes it, [`Net::keep`] asks for it before the pass.
     pub fn blob(&self, name: &str) -> Option<View<'_>> {
         let &id = self.by_name.get(name)?.last()?;
         let blob = &self.blobs[id];

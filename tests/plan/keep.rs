@@ -23,6 +23,60 @@ fn a_blob_that_was_folded_away_is_not_there() {
 }
 
 #[test]
+fn any_blob_can_be_read_after_a_planned_pass() {
+    let mut wanted = net(NET, &options(false));
+    wanted.forward().unwrap();
+    let mut planned = net(NET, &options(true));
+    let steps = planned.plan_steps().unwrap().len();
+    planned.forward().unwrap();
+    let out = planned.blob("out").unwrap().data.to_vec();
+    for name in ["c1", "c2", "data"] {
+        assert_eq!(planned.read(name).unwrap().data, wanted.blob(name).unwrap().data, "{name}");
+    }
+    let error = planned.read("c3").err().unwrap().to_string();
+    assert!(error.contains("no blob `c3`"), "{error}");
+    // The plan is as it was, and so is what it gives.
+    planned.forward().unwrap();
+    assert_eq!(planned.blob("out").unwrap().data, out);
+    assert_eq!(planned.plan_steps().unwrap().len(), steps);
+    feed_more(&mut planned);
+    feed_more(&mut wanted);
+    planned.forward().unwrap();
+    wanted.forward().unwrap();
+    assert_eq!(planned.read("c1").unwrap().data, wanted.blob("c1").unwrap().data);
+}
+
+fn feed_more(net: &mut cortado::net::Net) {
+    net.input_mut("data").unwrap().data.iter_mut().for_each(|v| *v += 0.25);
+}
+
+#[test]
+fn blobs_behind_a_source_are_made_from_what_it_gave() {
+    let source = |top: &str| {
+        format!(
+            r#"layer {{ name: "d" type: "DummyData" top: "{top}" dummy_data_param {{
+                 shape {{ dim: 2 dim: 3 dim: 6 dim: 6 }} data_filler {{ type: "gaussian" }} }} }}"#
+        )
+    };
+    let rest = r#"
+        layer { name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param { num_output: 16 kernel_size: 3 } }
+        layer { name: "r" type: "ReLU" bottom: "c" top: "r" }"#;
+    let mut planned = net(&format!("{}{rest}", source("x")), &options(true));
+    planned.forward().unwrap();
+    let relu: Vec<f32> = planned.blob("r").unwrap().data.to_vec();
+    let made: Vec<f32> = planned.read("c").unwrap().data.iter().map(|v| v.max(0.0)).collect();
+    same(&made, &relu, "c");
+    // Overwritten in place, the source's value is gone: told, not made up.
+    let in_place =
+        r#"layer { name: "p" type: "Power" bottom: "x" top: "x" power_param { scale: 2 } }"#;
+    let mut planned = net(&format!("{}{in_place}{rest}", source("x")), &options(true));
+    planned.forward().unwrap();
+    assert!(planned.blob("c").is_none());
+    let error = planned.read("c").err().unwrap().to_string();
+    assert!(error.contains("what `d` gave is gone") && error.contains("keep"), "{error}");
+}
+
+#[test]
 fn kept_blobs_are_there() {
     let mut wanted = net(NET, &options(false));
     wanted.forward().unwrap();

@@ -353,3 +353,57 @@ fn a_deploy_net_has_input_and_softmax_and_the_names_of_the_training_net() {
         layers.iter().any(|l| l["name"] == "ip2") && layers.iter().all(|l| l["name"] != "loss")
     );
 }
+
+/// Classes are the channels of the picture: each is scored by its mean.
+#[cfg(feature = "images")]
+const COLOURS: &str = r#"
+    layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 4 dim: 4 } } }
+    layer { name: "mean" type: "Pooling" bottom: "data" top: "mean" pooling_param { pool: AVE global_pooling: true } }
+    layer { name: "prob" type: "Softmax" bottom: "mean" top: "prob" }"#;
+
+#[cfg(feature = "images")]
+#[test]
+fn pictures_are_classified_in_the_channel_order_that_was_asked_for() {
+    let folder = folder();
+    let write = |name: &str, bytes: &[u8]| {
+        std::fs::write(folder.path().join(name), bytes).unwrap_or_else(|e| panic!("{e}"));
+    };
+    write("net.prototxt", COLOURS.as_bytes());
+    write("names.txt", b"first\nsecond\nthird\n");
+    // A red picture of 5 x 3 pixels.
+    let red = image::RgbImage::from_pixel(5, 3, image::Rgb([200, 10, 20]));
+    red.save(folder.path().join("red.png")).unwrap_or_else(|e| panic!("{e}"));
+    let run = |more: &[&str]| {
+        let mut arguments =
+            vec!["classify", "--model", "net.prototxt", "--labels", "names.txt", "--scale", "0.01"];
+        arguments.extend(more);
+        cortado_in(folder.path(), &arguments)
+    };
+    let mut failures = Vec::new();
+    for (more, best) in [
+        (&["red.png"][..], "third"),
+        (&["--channels", "RGB", "red.png"][..], "first"),
+        // Without so much red, blue (0.2) is ahead of green (0.1).
+        (&["--mean", "0,0,250", "red.png"][..], "first"),
+        (&["--top", "1", "red.png"][..], "third"),
+    ] {
+        let output = run(more);
+        let text = stdout(&output);
+        let found = text.lines().nth(1).unwrap_or_default();
+        if !found.ends_with(best) {
+            failures.push(format!("{more:?}: wanted {best}\n{text}{}", stderr(&output)));
+        }
+    }
+    for (more, code, wanted) in [
+        (&["--mean", "1,2", "red.png"][..], 2, "--mean has 2 values, the input 3 channels"),
+        (&["nothing.png"][..], 1, "nothing.png"),
+        (&["net.prototxt"][..], 1, "net.prototxt"),
+        (&[][..], 2, "required"),
+    ] {
+        let output = run(more);
+        if output.status.code() != Some(code) || !stderr(&output).contains(wanted) {
+            failures.push(format!("{more:?}: {:?}\n{}", output.status, stderr(&output)));
+        }
+    }
+    none(failures);
+}

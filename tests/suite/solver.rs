@@ -157,3 +157,128 @@ fn learning_rates_follow_their_policies() {
     }
     none(failures);
 }
+
+/// y = w · 1 on a net without data, w at first `start`, the loss y²: its gradient is 2w.
+fn parabola(start: f32, more: &str) -> String {
+    format!(
+        r#"net_param {{
+          layer {{ name: "d" type: "DummyData" top: "x" dummy_data_param {{
+            shape {{ dim: 1 dim: 1 }} data_filler {{ type: "constant" value: 1 }} }} }}
+          layer {{ name: "w" type: "InnerProduct" bottom: "x" top: "y" inner_product_param {{
+            num_output: 1 bias_term: false weight_filler {{ type: "constant" value: {start} }} }} }}
+          layer {{ name: "sq" type: "Power" bottom: "y" top: "loss" power_param {{ power: 2 }} loss_weight: 1 }}
+        }} lr_policy: "fixed" snapshot_after_train: false random_seed: 1 {more}"#
+    )
+}
+
+/// The weight of `parabola` after so many iterations, and what was printed.
+fn minimised(start: f32, iters: u64, more: &str) -> (f32, Vec<String>) {
+    let mut lines = Lines::default();
+    let mut solver = solver(&parabola(start, &format!("max_iter: {iters} {more}")), 1);
+    solver.step(iters, &mut lines).unwrap_or_else(|e| panic!("{e}"));
+    let store = &solver.net().store;
+    (store.data(store.of_layer("w", 0).unwrap_or_default())[0], lines.0)
+}
+
+#[test]
+fn fields_of_the_update_do_what_they_say() {
+    // Start, iterations, fields, and the weight by hand.
+    let table: [(f32, u64, &str, f32); 8] = [
+        (1.0, 1, "base_lr: 0.1", 1.0 - 0.1 * 2.0),
+        (1.0, 2, "base_lr: 0.1 momentum: 0.5", 0.8 - (0.5 * 0.2 + 0.1 * 1.6)),
+        (1.0, 1, "base_lr: 0.1 weight_decay: 0.5", 1.0 - 0.1 * (2.0 + 0.5)),
+        (-1.0, 1, "base_lr: 0.1 weight_decay: 0.5 regularization_type: 'L1'", -1.0 + 0.1 * 2.5),
+        (1.0, 1, "base_lr: 0.1 clip_gradients: 1", 1.0 - 0.1),
+        (1.0, 1, "base_lr: 0.1 clip_gradients: 3", 1.0 - 0.2),
+        (1.0, 1, "base_lr: 0.1 iter_size: 4", 1.0 - 0.2),
+        // Clipped is the sum, 8, which is averaged then.
+        (1.0, 1, "base_lr: 0.1 iter_size: 4 clip_gradients: 4", 1.0 - 0.1),
+    ];
+    let mut failures = Vec::new();
+    for (start, iters, more, wanted) in table {
+        let (found, _) = minimised(start, iters, more);
+        if (found - wanted).abs() > 1e-6 {
+            failures.push(format!("{more}: {found} instead of {wanted}"));
+        }
+    }
+    none(failures);
+}
+
+#[test]
+fn the_shown_loss_is_the_mean_of_the_last_iterations() {
+    // The losses are 1, 0.25, 0.0625: the weight halves.
+    let (_, lines) = minimised(1.0, 3, "base_lr: 0.25 display: 1 average_loss: 2");
+    let shown: Vec<&str> = lines.iter().filter_map(|l| l.split("loss = ").nth(1)).collect();
+    let shown: Vec<&str> = shown.into_iter().filter(|l| !l.contains('(')).collect();
+    assert_eq!(shown, ["1", "0.625", "0.15625"], "{lines:#?}");
+}
+
+#[test]
+fn debug_info_shows_the_mean_magnitude_of_all() {
+    let (_, lines) = minimised(-3.0, 1, "base_lr: 0.25 display: 1 debug_info: true");
+    for wanted in [
+        "    [Forward] Layer d, top blob x data: 1",
+        "    [Forward] Layer w, top blob y data: 3",
+        "    [Forward] Layer w, param blob 0 data: 3",
+        "    [Forward] Layer sq, top blob loss data: 9",
+        "    [Backward] Layer sq, bottom blob y diff: 6",
+        "    [Backward] Layer w, param blob 0 diff: 6",
+    ] {
+        assert!(
+            lines.iter().any(|line| line == wanted || line.starts_with(&format!("{wanted}."))),
+            "{wanted} is missing in {lines:#?}"
+        );
+    }
+}
+
+#[test]
+fn tests_begin_with_the_first_iteration_unless_they_must_not() {
+    let tested = |more: &str| {
+        let (_, lines) =
+            minimised(1.0, 2, &format!("base_lr: 0.25 test_iter: 1 test_interval: 2 {more}"));
+        lines.iter().filter(|line| line.contains("Testing net (#0)")).count()
+    };
+    assert_eq!((tested(""), tested("test_initialization: false")), (1, 0));
+    let (_, lines) =
+        minimised(2.0, 1, "base_lr: 0.25 test_iter: 1 test_interval: 2 test_compute_loss: true");
+    assert!(lines.contains(&"Test loss: 4".to_owned()), "{lines:#?}");
+}
+
+#[test]
+fn solver_files_that_make_no_sense_are_refused_field_by_field() {
+    let options = cortado::solver::SolverOptions::default();
+    let told = |text: &str| {
+        let source = cortado_proto::span::Source::new("solver.prototxt", text);
+        let def = cortado_proto::SolverDef::from_text(&source).unwrap_or_else(|e| panic!("{e}"));
+        Solver::build(def, &options).err().map_or("no error".to_owned(), |e| e.to_string())
+    };
+    let table: [(&str, &str); 8] = [
+        ("base_lr: 1", "`lr_policy` must be given"),
+        ("lr_policy: 'stepp'", "there is no lr_policy `stepp`"),
+        ("lr_policy: 'step'", "wants a `stepsize` above 0"),
+        ("lr_policy: 'fixed' type: 'Adm'", "there is no solver type `Adm`"),
+        (
+            "lr_policy: 'fixed' type: 'AdaGrad' momentum: 0.9",
+            "AdaGrad takes no momentum, found 0.9",
+        ),
+        ("lr_policy: 'fixed' iter_size: 0", "`iter_size` is at least 1, found 0"),
+        ("lr_policy: 'fixed' max_iter: -1", "`max_iter` is not negative, found -1"),
+        (
+            "lr_policy: 'fixed' regularization_type: 'L3'",
+            "regularization_type is L1 or L2, found `L3`",
+        ),
+    ];
+    let mut failures = Vec::new();
+    for (fields, wanted) in table {
+        let found = told(fields);
+        if !found.contains(wanted) {
+            failures.push(format!("{fields}: {found}"));
+        }
+    }
+    // Both at once, each with its place.
+    let both = told("lr_policy: 'stepp'\niter_size: 0");
+    if !(both.contains("solver.prototxt:1:") && both.contains("solver.prototxt:2:")) {
+        failures.push(both);
+    }
+    none(failures);
+}

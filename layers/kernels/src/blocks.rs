@@ -3,9 +3,9 @@
 //! An element's result depends on that element alone, so the cut may be anything without changing
 //! a bit. Sums are another matter: they are cut by shape alone, in `reduce.rs`.
 
+use crate::shared::Shared;
 use crate::{SrcDst, Write};
 use rayon::prelude::*;
-use std::marker::PhantomData;
 use std::ops::Range;
 
 /// Elements of one task: a block with its sources stays in the second cache.
@@ -234,38 +234,6 @@ impl Channels {
             f(at..at + count, first..first + count);
             at += count;
         }
-    }
-}
-
-/// A destination written by several tasks at once, each in ranges of its own.
-#[derive(Clone, Copy)]
-pub(crate) struct Shared<'a, T = f32> {
-    start: *mut T,
-    len: usize,
-    owner: PhantomData<&'a mut [T]>,
-}
-
-// SAFETY: the pointer stands for an exclusive borrow of plain numbers that lasts for 'a; `range`
-// obliges its callers to keep the parts handed to different threads disjoint.
-unsafe impl<T: Copy + Send> Send for Shared<'_, T> {}
-// SAFETY: as above.
-unsafe impl<T: Copy + Send> Sync for Shared<'_, T> {}
-
-impl<'a, T: Copy> Shared<'a, T> {
-    pub(crate) fn new(dst: &'a mut [T]) -> Self {
-        Shared { start: dst.as_mut_ptr(), len: dst.len(), owner: PhantomData }
-    }
-
-    /// `len` elements from `at` on.
-    ///
-    /// # Safety
-    /// No two ranges that are alive at one time may overlap.
-    #[inline(always)]
-    #[allow(clippy::mut_from_ref)]
-    pub(crate) unsafe fn range(&self, at: usize, len: usize) -> &mut [T] {
-        assert!(at <= self.len && len <= self.len - at, "range outside the destination");
-        // SAFETY: inside the borrowed slice by the assertion, disjoint by this function's contract.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(at), len) }
     }
 }
 

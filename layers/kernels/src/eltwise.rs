@@ -1,7 +1,8 @@
 //! Elementwise arithmetic on several operands, the rectifiers, and Eltwise's three operations.
 
-use crate::blocks::{self, BLOCK, Channels, LANES, Shared, for_each_task, for_io_blocks, lanes};
+use crate::blocks::{self, BLOCK, Channels, LANES, for_each_task, for_io_blocks, lanes};
 use crate::math::pick;
+use crate::shared::Shared;
 use crate::{Kernels, SrcDst, Write};
 
 impl Kernels {

@@ -3,7 +3,8 @@
 //! Krizhevsky et al. 2012, *ImageNet Classification with Deep Convolutional Neural Networks*,
 //! section 3.3, with alpha divided by the window's size as Caffe does.
 
-use crate::blocks::{Channels, Shared, for_each_task};
+use crate::blocks::{Channels, for_each_task};
+use crate::shared::Shared;
 use crate::vmath::{WithPower, with_power};
 use crate::{Kernels, Write};
 use std::ops::Range;

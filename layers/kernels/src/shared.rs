@@ -4,45 +4,50 @@ use std::marker::PhantomData;
 
 /// A slice lent to tasks that write parts of it which do not overlap.
 #[derive(Clone, Copy)]
-pub(crate) struct Shared<'a> {
-    start: *mut f32,
+pub(crate) struct Shared<'a, T = f32> {
+    start: *mut T,
     len: usize,
-    slice: PhantomData<&'a mut [f32]>,
+    owner: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: who takes a part out promises that no other task uses it.
-unsafe impl Send for Shared<'_> {}
+// SAFETY: the pointer stands for an exclusive borrow of plain numbers that lasts for 'a; who takes a
+// part out promises that no other task uses it.
+unsafe impl<T: Copy + Send> Send for Shared<'_, T> {}
 // SAFETY: as above.
-unsafe impl Sync for Shared<'_> {}
+unsafe impl<T: Copy + Send> Sync for Shared<'_, T> {}
 
-impl<'a> Shared<'a> {
-    pub fn new(slice: &'a mut [f32]) -> Shared<'a> {
-        Shared { start: slice.as_mut_ptr(), len: slice.len(), slice: PhantomData }
+impl<'a, T: Copy> Shared<'a, T> {
+    pub(crate) fn new(slice: &'a mut [T]) -> Shared<'a, T> {
+        Shared { start: slice.as_mut_ptr(), len: slice.len(), owner: PhantomData }
     }
 
     /// The address of an element.
-    pub fn at(self, index: usize) -> *mut f32 {
+    pub(crate) fn at(self, index: usize) -> *mut T {
         assert!(index <= self.len, "element {index} of {}", self.len);
         // SAFETY: inside the slice, or one past its end.
         unsafe { self.start.add(index) }
     }
 
     /// A part, to be lent on.
-    pub fn part(self, start: usize, len: usize) -> Shared<'a> {
-        let end = start.checked_add(len);
-        assert!(end.is_some_and(|end| end <= self.len), "{start} + {len} of {}", self.len);
+    pub(crate) fn part(self, at: usize, len: usize) -> Shared<'a, T> {
+        self.check(at, len);
         // SAFETY: inside the slice.
-        Shared { start: unsafe { self.start.add(start) }, len, slice: PhantomData }
+        Shared { start: unsafe { self.start.add(at) }, len, owner: PhantomData }
     }
 
-    /// A part.
+    /// `len` elements from `at` on.
     ///
     /// # Safety
-    /// Nobody else uses the part while it is borrowed.
-    pub unsafe fn slice(self, start: usize, len: usize) -> &'a mut [f32] {
-        let end = start.checked_add(len);
-        assert!(end.is_some_and(|end| end <= self.len), "{start} + {len} of {}", self.len);
-        // SAFETY: inside the slice; the caller is alone with it.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }
+    /// No two ranges that are alive at one time may overlap.
+    #[inline(always)]
+    pub(crate) unsafe fn range(self, at: usize, len: usize) -> &'a mut [T] {
+        self.check(at, len);
+        // SAFETY: inside the borrowed slice, disjoint by this function's contract.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(at), len) }
+    }
+
+    #[inline(always)]
+    fn check(self, at: usize, len: usize) {
+        assert!(at <= self.len && len <= self.len - at, "{at} + {len} of {}", self.len);
     }
 }

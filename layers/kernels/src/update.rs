@@ -1,7 +1,8 @@
 //! Solver arithmetic: each rule takes weights `w`, their gradient `g` (already averaged, decayed
 //! and clipped) and its history, element by element.
 
-use crate::blocks::{BLOCK, Shared, for_each_task};
+use crate::blocks::{BLOCK, for_each_task};
+use crate::shared::Shared;
 use crate::{Kernels, SrcDst, Write};
 
 impl Kernels {

@@ -3,7 +3,7 @@
 use cortado_proto::caffe::NonMaximumSuppressionParameter;
 use cortado_proto::caffe::prior_box_parameter::CodeType;
 
-use crate::LayerError;
+use crate::{LayerError, Shape};
 
 /// xmin, ymin, xmax, ymax.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -161,4 +161,30 @@ impl Nms {
 /// Falling scores, NaN at the end; equal ones keep their order.
 pub(crate) fn best_first<T>(scored: &mut [(f32, T)]) {
     scored.sort_by(|(a, _), (b, _)| b.partial_cmp(a).unwrap_or(a.is_nan().cmp(&b.is_nan())));
+}
+
+/// The items of a batch and the priors of each, of bottoms `loc`, `conf` and priors that fit: `sets`
+/// boxes and `classes` scores per prior.
+pub(crate) fn items_and_priors(
+    bottoms: &[Shape],
+    sets: usize,
+    classes: usize,
+) -> Result<[usize; 2], LayerError> {
+    let [loc, conf, prior, ..] = bottoms else { return Ok([0, 0]) };
+    let items = loc.first().copied().unwrap_or(0);
+    if !prior.count().is_multiple_of(8) || (prior.len() > 2 && prior[..2] != [1, 2]) {
+        let why = format!("the priors are 1 x 2 x (P · 4), found {prior}");
+        return Err(LayerError::bottom(2, why));
+    }
+    let priors = prior.count() / 8;
+    for (i, bottom, per_prior) in [(0, loc, 4 * sets), (1, conf, classes)] {
+        let wanted = priors.checked_mul(per_prior).and_then(|n| n.checked_mul(items));
+        if bottom.first() != Some(&items) || wanted != Some(bottom.count()) {
+            let why = format!(
+                "{items} items of {priors} priors with {per_prior} numbers each are wanted, found {bottom}"
+            );
+            return Err(LayerError::bottom(i, why));
+        }
+    }
+    Ok([items, priors])
 }

@@ -2,7 +2,7 @@
 
 use cortado_proto::caffe::DetectionOutputParameter;
 
-use super::boxes::{BBox, Code, Nms, best_first, priors};
+use super::boxes::{BBox, Code, Nms, best_first, items_and_priors, priors};
 use crate::{
     Arity, Backward, Forward, GradBottoms, Layer, LayerDef, LayerDoc, LayerError, LayerKind,
     Measure, Needs, Reshape, Shape,
@@ -115,22 +115,7 @@ impl DetectionOutputLayer {
 impl Layer for DetectionOutputLayer {
     /// As if nothing were found; `measure` knows better.
     fn reshape(&mut self, cx: &mut Reshape<'_>) -> Result<(), LayerError> {
-        let [loc, conf, prior, ..] = cx.bottoms else { return Ok(()) };
-        let items = loc.first().copied().unwrap_or(0);
-        if !prior.count().is_multiple_of(8) || (prior.len() > 2 && prior[..2] != [1, 2]) {
-            let why = format!("the priors are 1 x 2 x (P · 4), found {prior}");
-            return Err(LayerError::bottom(2, why));
-        }
-        let priors = prior.count() / 8;
-        for (i, bottom, per_prior) in [(0, loc, 4 * self.sets()), (1, conf, self.classes)] {
-            let wanted = priors.checked_mul(per_prior).and_then(|n| n.checked_mul(items));
-            if bottom.first() != Some(&items) || wanted != Some(bottom.count()) {
-                let why = format!(
-                    "{items} items of {priors} priors with {per_prior} numbers each are wanted, found {bottom}"
-                );
-                return Err(LayerError::bottom(i, why));
-            }
-        }
+        let [items, _] = items_and_priors(cx.bottoms, self.sets(), self.classes)?;
         cx.top(0, [1, 1, items, 7]);
         Ok(())
     }

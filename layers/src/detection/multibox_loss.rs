@@ -6,7 +6,7 @@ use cortado_proto::caffe::loss_parameter::NormalizationMode;
 use cortado_proto::caffe::multi_box_loss_parameter::{ConfLossType, LocLossType, MiningType};
 use cortado_proto::caffe::{LossParameter, MultiBoxLossParameter};
 
-use super::boxes::{BBox, Code, priors};
+use super::boxes::{BBox, Code, items_and_priors, priors};
 use super::multibox_match::{Matches, Truth, decode, find, mine};
 use crate::loss::normalize::{self, divisor};
 use crate::loss::smooth_l1_loss::smooth_l1;
@@ -243,26 +243,10 @@ impl MultiBoxLossLayer {
 
 impl Layer for MultiBoxLossLayer {
     fn reshape(&mut self, cx: &mut Reshape<'_>) -> Result<(), LayerError> {
-        let [loc, conf, prior, _] = cx.bottoms else { return Ok(()) };
-        let items = loc.first().copied().unwrap_or(0);
-        if !prior.count().is_multiple_of(8) {
-            let why = format!("the priors are 1 x 2 x (P · 4), found {prior}");
-            return Err(LayerError::bottom(2, why));
-        }
-        let priors = prior.count() / 8;
-        for (i, bottom, per_prior) in [(0, loc, 4 * self.sets()), (1, conf, self.classes)] {
-            let wanted = priors.checked_mul(per_prior).and_then(|n| n.checked_mul(items));
-            if bottom.first() != Some(&items) || wanted != Some(bottom.count()) {
-                let why = format!(
-                    "{items} items of {priors} priors with {per_prior} numbers each are wanted, found {bottom}"
-                );
-                return Err(LayerError::bottom(i, why));
-            }
-        }
-        self.dims = [items, priors];
+        self.dims = items_and_priors(cx.bottoms, self.sets(), self.classes)?;
         // The gradients, but for the factor that all have.
-        cx.save(loc.clone());
-        cx.save(conf.clone());
+        cx.save(cx.bottoms[0].clone());
+        cx.save(cx.bottoms[1].clone());
         cx.top(0, Shape::scalar());
         Ok(())
     }

@@ -4,6 +4,7 @@ use cortado_kernels::Write;
 use cortado_proto::caffe::ContrastiveLossParameter;
 
 use super::labels::check_items;
+use super::paired::paired_items;
 use crate::{
     Arity, Backward, Forward, GradBottoms, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs,
     Reshape, Shape,
@@ -66,11 +67,8 @@ impl ContrastiveLossLayer {
 
 impl Layer for ContrastiveLossLayer {
     fn reshape(&mut self, cx: &mut Reshape<'_>) -> Result<(), LayerError> {
-        let (a, b) = (&cx.bottoms[0], &cx.bottoms[1]);
-        if a.first() != b.first() || a.count() != b.count() {
-            let why = format!("both vectors have as many items and elements: {a} and {b}");
-            return Err(LayerError::bottom(1, why));
-        }
+        paired_items(&cx.bottoms[..2])?;
+        let a = &cx.bottoms[0];
         self.items = check_items(2, &cx.bottoms[2], a)?;
         let difference = a.clone();
         cx.save(difference);

@@ -2,6 +2,7 @@
 
 use cortado_kernels::Write;
 
+use super::paired::paired_items;
 use crate::{
     Arity, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape,
     Shape,
@@ -35,14 +36,8 @@ struct EuclideanLossLayer {
 
 impl Layer for EuclideanLossLayer {
     fn reshape(&mut self, cx: &mut Reshape<'_>) -> Result<(), LayerError> {
-        let (a, b) = (&cx.bottoms[0], &cx.bottoms[1]);
-        if a.count() != b.count() || a.first() != b.first() {
-            let why =
-                format!("both bottoms must have as many items and elements, found {a} and {b}");
-            return Err(LayerError::bottom(1, why));
-        }
-        self.items = a.first().copied().unwrap_or(1).max(1);
-        cx.save(a.clone());
+        self.items = paired_items(cx.bottoms)?;
+        cx.save(cx.bottoms[0].clone());
         cx.top(0, Shape::scalar());
         Ok(())
     }

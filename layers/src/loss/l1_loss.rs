@@ -2,6 +2,7 @@
 
 use cortado_kernels::Write;
 
+use super::paired::paired_items;
 use crate::{
     Arity, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape,
     Shape,
@@ -38,13 +39,7 @@ struct L1LossLayer {
 
 impl Layer for L1LossLayer {
     fn reshape(&mut self, cx: &mut Reshape<'_>) -> Result<(), LayerError> {
-        let (a, b) = (&cx.bottoms[0], &cx.bottoms[1]);
-        if a.count() != b.count() || a.first() != b.first() {
-            let why =
-                format!("both bottoms must have as many items and elements, found {a} and {b}");
-            return Err(LayerError::bottom(1, why));
-        }
-        self.items = a.first().copied().unwrap_or(1).max(1);
+        self.items = paired_items(cx.bottoms)?;
         cx.top(0, Shape::scalar());
         Ok(())
     }

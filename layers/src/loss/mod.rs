@@ -9,6 +9,7 @@ pub mod l1_loss;
 mod labels;
 pub mod multinomial_logistic_loss;
 pub(crate) mod normalize;
+mod paired;
 pub mod sigmoid_cross_entropy_loss;
 pub mod smooth_l1_loss;
 pub mod softmax_loss;

@@ -2,6 +2,7 @@
 
 use cortado_kernels::Write;
 
+use super::paired::paired_items;
 use crate::{
     Arity, Backward, Forward, GradBottoms, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs,
     Reshape, Shape,
@@ -63,18 +64,9 @@ pub(crate) fn smooth_l1(d: f32, sigma2: f32) -> (f32, f32) {
 
 impl Layer for SmoothL1LossLayer {
     fn reshape(&mut self, cx: &mut Reshape<'_>) -> Result<(), LayerError> {
-        let first = cx.bottoms[0].clone();
-        for (i, bottom) in cx.bottoms.iter().enumerate() {
-            if bottom.count() != first.count() || bottom.first() != first.first() {
-                let why = format!(
-                    "all bottoms have as many items and elements, found {first} and {bottom}"
-                );
-                return Err(LayerError::bottom(i, why));
-            }
-        }
-        self.items = first.first().copied().unwrap_or(1).max(1);
+        self.items = paired_items(cx.bottoms)?;
         // out · in · f'(in · (a − b))
-        cx.save(first);
+        cx.save(cx.bottoms[0].clone());
         cx.top(0, Shape::scalar());
         Ok(())
     }

@@ -219,7 +219,7 @@ pub static ERRORS: &[Mistake] = &[
     (
         r#"layer { name: "l" type: "SmoothL1Loss" bottom: "a" bottom: "b" top: "loss" }"#,
         &[(&[3, 4], &[]), (&[3, 3], &[])],
-        "Bottom(1): all bottoms have as many items and elements, found 3x4 and 3x3",
+        "Bottom(1): every bottom has as many items and elements as the first, 3x4; found 3x3",
     ),
     (
         r#"layer { name: "l" type: "SmoothL1Loss" bottom: "a" bottom: "b" top: "loss"

@@ -229,7 +229,7 @@ pub static ERRORS: &[Mistake] = &[
     (
         r#"layer { name: "l" type: "L1Loss" bottom: "a" bottom: "b" top: "loss" }"#,
         &[(&[3, 4], &[]), (&[3, 3], &[])],
-        "Bottom(1): both bottoms must have as many items and elements, found 3x4 and 3x3",
+        "Bottom(1): every bottom has as many items and elements as the first, 3x4; found 3x3",
     ),
     (
         r#"layer { name: "l" type: "Accuracy" bottom: "x" bottom: "t" top: "y"
@@ -262,12 +262,12 @@ pub static ERRORS: &[Mistake] = &[
     (
         r#"layer { name: "l" type: "EuclideanLoss" bottom: "a" bottom: "b" top: "loss" }"#,
         &[(&[2, 3], &[]), (&[2, 4], &[])],
-        r#"Bottom(1): both bottoms must have as many items and elements, found 2x3 and 2x4"#,
+        r#"Bottom(1): every bottom has as many items and elements as the first, 2x3; found 2x4"#,
     ),
     (
         r#"layer { name: "l" type: "EuclideanLoss" bottom: "a" bottom: "b" top: "loss" }"#,
         &[(&[2, 3], &[]), (&[3, 2], &[])],
-        r#"Bottom(1): both bottoms must have as many items and elements, found 2x3 and 3x2"#,
+        r#"Bottom(1): every bottom has as many items and elements as the first, 2x3; found 3x2"#,
     ),
     (
         r#"layer { name: "l" type: "SoftmaxWithLoss" bottom: "x" bottom: "t" top: "loss" }"#,
@@ -310,7 +310,7 @@ pub static ERRORS: &[Mistake] = &[
     (
         r#"layer { name: "l" type: "ContrastiveLoss" bottom: "a" bottom: "b" bottom: "c" top: "y0" }"#,
         &[(&[2, 3], &[0.0]), (&[2, 4], &[0.0]), (&[2], &[0.0])],
-        r#"Bottom(1): both vectors have as many items and elements: 2x3 and 2x4"#,
+        r#"Bottom(1): every bottom has as many items and elements as the first, 2x3; found 2x4"#,
     ),
     (
         r#"layer { name: "l" type: "ContrastiveLoss" bottom: "a" bottom: "b" bottom: "c" top: "y0" }"#,

@@ -55,8 +55,8 @@ fn meaning(net: &Net, node: &Node, sources: &mut Vec<ParamId>) -> Option<Prim> {
     prim
 }
 
-/// The blobs whose values must be in the net's own memory: inputs, outputs, losses, what the user
-/// keeps, and what layers from `end` on read.
+/// The blobs whose values must be in the net's own memory: inputs and what other sources give (they
+/// can't be asked twice), outputs, losses, what the user keeps, and what layers from `end` on read.
 fn asked_for(net: &Net, end: usize) -> Vec<BlobId> {
     // A value that another overwrites in place can't be seen afterwards, planned or not.
     let mut last: HashMap<usize, BlobId> = HashMap::new();
@@ -73,7 +73,7 @@ fn asked_for(net: &Net, end: usize) -> Vec<BlobId> {
     }
     let mut asked: Short<BlobId> = smallvec![];
     for (id, blob) in net.blobs.iter().enumerate().filter(|(_, blob)| blob.maker < end) {
-        let wanted = net.nodes[blob.maker].kind.fed
+        let wanted = net.nodes[blob.maker].bottoms.is_empty()
             || blob.loss_weight != 0.0
             || blob.readers.iter().any(|&(reader, _)| reader >= end)
             || net.outputs.contains(&id)

@@ -8,7 +8,7 @@
 //! weights outlive it.
 //!
 //! Only inputs, outputs, losses and blobs named by [`Net::keep`] are in the net's memory after a
-//! planned pass; [`Net::blob`] gives `None` for all others.
+//! planned pass; [`Net::blob`] gives `None` for all others, [`Net::read`] computes them.
 
 mod emit;
 mod exec;
@@ -17,6 +17,7 @@ mod layout;
 mod lower;
 mod pack;
 mod print;
+mod read;
 mod rules;
 mod slots;
 mod step;

@@ -9,8 +9,8 @@ use super::pack::{Form, PackedBlocked, Panel, Panels, windows};
 use super::tile::{At, Tile};
 use super::{LANES, SHARES, for_each_task};
 use crate::Kernels;
-use crate::blocks::Shared;
 use crate::geometry::{ConvGeometry, Window};
+use crate::shared::Shared;
 use crate::table::Isa;
 
 /// Bytes of weights that stay in the second cache while the pixels stream past them.
@@ -406,7 +406,7 @@ impl Job<'_> {
                 for row in task.rows.clone() {
                     let (at, len) = (self.dst(task.n, block, row), self.width(row) * LANES);
                     // SAFETY: the task has these rows of these blocks to itself.
-                    self.finish.sweep(block, unsafe { self.output.data.slice(at, len) });
+                    self.finish.sweep(block, unsafe { self.output.data.range(at, len) });
                 }
             }
         }

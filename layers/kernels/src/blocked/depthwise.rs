@@ -39,7 +39,7 @@ impl Kernels {
                         for row in part.rows.clone() {
                             let at = output.of.at(n, output.block + block, row);
                             // SAFETY: the task has these rows of this block to itself.
-                            let line = unsafe { output.data.slice(at, across.output * LANES) };
+                            let line = unsafe { output.data.range(at, across.output * LANES) };
                             finish.sweep(block, line);
                         }
                     },

@@ -6,7 +6,7 @@ use super::aligned::with_buffer;
 use super::epilogue::{Act, Finish};
 use super::tile::{At, Tile};
 use super::{AlignedVec, LANES, for_each_task};
-use crate::blocks::Shared;
+use crate::shared::Shared;
 use crate::table::Isa;
 use crate::{Kernels, Trans};
 

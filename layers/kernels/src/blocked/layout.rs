@@ -2,7 +2,7 @@
 
 use super::{LANES, for_each_task};
 use crate::Kernels;
-use crate::blocks::Shared;
+use crate::shared::Shared;
 
 /// Activations as `[n][c / 16][halo + h + halo][halo + w + halo][16]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

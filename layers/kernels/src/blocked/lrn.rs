@@ -4,7 +4,8 @@ use super::aligned::with_buffer;
 use super::layout::Blocked;
 use super::{LANES, for_each_task};
 use crate::Kernels;
-use crate::blocks::{Shared, lanes};
+use crate::blocks::lanes;
+use crate::shared::Shared;
 use crate::vmath::{WithPower, with_power};
 
 /// Pixels whose squares are kept at once.

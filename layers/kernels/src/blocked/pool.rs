@@ -29,7 +29,7 @@ impl Kernels {
             let (n, block) = (plane / blocks, plane % blocks);
             let at = output.of.at(n, output.block + block, row);
             // SAFETY: every task has a row of its own.
-            let line = unsafe { output.data.slice(at, across.output * LANES) };
+            let line = unsafe { output.data.range(at, across.output * LANES) };
             let job = Row { down, across, src, n, block, row, line };
             match max {
                 true => self.with_lanes(Max(job, LANES.min(g.c - block * LANES))),

@@ -4,7 +4,7 @@ use super::lanes::{Lanes, WithLanes};
 use super::layout::{Blocked, BlockedRef, for_each_plane};
 use super::{LANES, for_each_task};
 use crate::Kernels;
-use crate::blocks::Shared;
+use crate::shared::Shared;
 
 impl Kernels {
     /// dst = src (NCHW), halo and spare lanes zero.

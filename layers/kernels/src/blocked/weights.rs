@@ -10,8 +10,9 @@ use super::layout::{Blocked, BlockedRef};
 use super::pack::windows;
 use super::{LANES, for_each_task};
 use crate::Kernels;
-use crate::blocks::{Shared, for_blocks};
+use crate::blocks::for_blocks;
 use crate::geometry::{ConvGeometry, Window};
+use crate::shared::Shared;
 
 /// Output pixels between two walks over the kernel's elements.
 const STRIP: usize = 64;

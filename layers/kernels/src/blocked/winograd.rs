@@ -401,7 +401,7 @@ impl WithLanes for Results<'_> {
                 if job.finish.sweeps() {
                     for row in 0..height {
                         let at = output.of.at(n, output.block + block, y + row) + x * LANES;
-                        job.finish.sweep(block, output.data.slice(at, width * LANES));
+                        job.finish.sweep(block, output.data.range(at, width * LANES));
                     }
                 }
             }

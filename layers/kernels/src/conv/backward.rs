@@ -109,7 +109,7 @@ impl Kernels {
                     product(Shared::new(&mut col), &part, false);
                 }
                 // SAFETY: every task has its channels to itself.
-                let own = unsafe { shared.slice(at, count * plane) };
+                let own = unsafe { shared.range(at, count * plane) };
                 self.vectorize(
                     #[inline(always)]
                     || {

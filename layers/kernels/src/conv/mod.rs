@@ -93,7 +93,7 @@ impl Kernels {
             if let Some(bias) = bias {
                 for row in part.rows.clone() {
                     // SAFETY: as above.
-                    let to = unsafe { shared.slice(start(row), part.columns.len()) };
+                    let to = unsafe { shared.range(start(row), part.columns.len()) };
                     to.fill(bias[group * rows + row]);
                 }
             }

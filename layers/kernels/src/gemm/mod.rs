@@ -189,7 +189,7 @@ unsafe fn multiply_blocks(
                 for r in 0..rows {
                     let from = &edge[r * tile.columns..][..columns];
                     // SAFETY: these elements lie inside the part, which is ours.
-                    let to = unsafe { c.slice((row + r) * part.stride + column, columns) };
+                    let to = unsafe { c.range((row + r) * part.stride + column, columns) };
                     match add {
                         true => to.iter_mut().zip(from).for_each(|(to, from)| *to += from),
                         false => to.copy_from_slice(from),

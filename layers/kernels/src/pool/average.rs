@@ -3,7 +3,8 @@
 use super::max::is_global;
 use super::rows::{Row, load, store};
 use super::{PoolGeometry, PoolWindow, for_each_group};
-use crate::blocks::{LANES, Shared, lanes};
+use crate::blocks::{LANES, lanes};
+use crate::shared::Shared;
 use crate::{Kernels, Write};
 
 impl Kernels {

@@ -2,8 +2,9 @@
 
 use super::rows::{Row, load, store};
 use super::{NOTHING, PoolGeometry, PoolWindow, for_each_group};
-use crate::blocks::{LANES, Shared};
+use crate::blocks::LANES;
 use crate::math::pick;
+use crate::shared::Shared;
 use crate::{Kernels, Write};
 
 /// What Caffe starts a window's maximum from: nothing below it, and no NaN, is ever chosen.

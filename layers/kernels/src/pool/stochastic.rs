@@ -5,7 +5,7 @@
 
 use super::{NOTHING, PoolGeometry, for_each_group};
 use crate::Kernels;
-use crate::blocks::Shared;
+use crate::shared::Shared;
 
 impl Kernels {
     /// dst = the element of each window where the running sum reaches uniform * total, mask = its

@@ -1,0 +1,71 @@
+//! Blobs that a planned pass has left no value of, made when they are asked for.
+
+use cortado_layers::View;
+
+use crate::net::{Net, NetError, NetErrorKind, Node};
+
+impl Net {
+    /// Data of a blob after a forward pass, planned or not: the last value of its name. A value that
+    /// the plan folded away is computed layer by layer from what the sources gave in that pass; name
+    /// blobs that are read after every pass in [`Net::keep`], which costs less.
+    ///
+    /// # Errors
+    /// There is no such blob, a layer fails, or the source's own value is gone.
+    pub fn read(&mut self, name: &str) -> Result<View<'_>, NetError> {
+        let Some(&id) = self.by_name.get(name).and_then(|ids| ids.last()) else {
+            return Err(self.no_blob(name));
+        };
+        if self.blob(name).is_none() {
+            self.recompute(name, self.blobs[id].maker + 1)?;
+        }
+        self.blob(name).ok_or_else(|| gone(name, &self.nodes[self.blobs[id].maker]))
+    }
+
+    /// Runs the layers before `end` once more, all but the sources, which would give other data.
+    fn recompute(&mut self, name: &str, end: usize) -> Result<(), NetError> {
+        for node in self.nodes[..end].iter().filter(|node| node.bottoms.is_empty()) {
+            if !node.tops.iter().all(|&top| self.is_whole(top)) {
+                return Err(gone(name, node));
+            }
+        }
+        for blob in self.blobs.iter().filter(|blob| blob.maker < end) {
+            self.storages[blob.storage].data.resize(blob.shape.count(), 0.0);
+        }
+        let scratch = self.nodes[..end].iter().map(|node| node.scratch).max().unwrap_or(0);
+        self.scratch.resize(self.scratch.len().max(scratch), 0.0);
+        let passes = self.passes;
+        self.passes = passes.saturating_sub(1);
+        let pool = self.pool.clone();
+        let run = pool.install(|| {
+            let others = (0..end).filter(|&i| !self.nodes[i].bottoms.is_empty());
+            others
+                .collect::<Vec<_>>()
+                .into_iter()
+                .try_for_each(|i| self.run_layers(i..i + 1).map(drop))
+        });
+        self.passes = passes;
+        self.filled = self.filled.max(end);
+        run
+    }
+
+    /// Whether the memory of a blob holds its value, which no layer in place has overwritten.
+    fn is_whole(&self, id: usize) -> bool {
+        let blob = &self.blobs[id];
+        let overwrites = |other: &crate::net::Blob| {
+            other.storage == blob.storage
+                && other.maker > blob.maker
+                && !self.nodes[other.maker].alias
+        };
+        self.storages[blob.storage].data.len() == blob.shape.count()
+            && !self.blobs.iter().any(overwrites)
+    }
+}
+
+fn gone(name: &str, source: &Node) -> NetError {
+    let why = format!(
+        "blob `{name}` can't be made after this pass: what `{}` gave is gone",
+        source.def.name()
+    );
+    NetError::at(&source.def, None, NetErrorKind::Rule(why))
+        .note("name the blob in `keep` before the pass, or run the net with `plan: false`")
+}
