@@ -74,7 +74,7 @@ pub fn run(args: TimeArgs) -> Result<(), Failure> {
     let start = Instant::now();
     let pool = net.pool().clone();
     for iteration in 0..args.iterations {
-        pool.install(|| -> Result<(), cortado::Error> {
+        let pass = || -> Result<(), cortado::Error> {
             for (i, total) in forward.iter_mut().enumerate() {
                 *total += timed(|| net.forward_range(i..i + 1))?;
             }
@@ -83,7 +83,8 @@ pub fn run(args: TimeArgs) -> Result<(), Failure> {
                 *total += timed(|| net.backward_range(i..i + 1))?;
             }
             Ok(())
-        })?;
+        };
+        pool.install(|| cortado_kernels::together(pass))?;
         progress.set(iteration + 1, String::new());
     }
     drop(progress);

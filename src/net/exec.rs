@@ -10,7 +10,7 @@ use cortado_layers::{
     View, ViewMut, Write,
 };
 
-use super::{Blob, DiffTo, Net, NetError, NetErrors, Node, ParamStore, Short, Storage};
+use super::{Blob, DiffTo, Net, NetError, NetErrors, Node, ParamStore, Short, Storage, threads};
 
 impl Net {
     /// Works out all shapes anew and gives every blob its memory (planned nets: those alone that the
@@ -119,7 +119,7 @@ impl Net {
             self.size_storages(|_| true);
             self.filled = range.end;
         }
-        let loss = pool.install(|| {
+        let loss = threads::pass(&pool, || {
             self.run_layers(missing)?;
             self.run_layers(range)
         });
@@ -255,7 +255,7 @@ impl Net {
     /// The backward pass of some layers only, last to first.
     pub fn backward_range(&mut self, range: Range<usize>) -> Result<(), NetError> {
         let pool = self.pool.clone();
-        pool.install(|| range.rev().try_for_each(|i| self.backward_node(i)))
+        threads::pass(&pool, || range.rev().try_for_each(|i| self.backward_node(i)))
     }
 
     fn backward_node(&mut self, i: usize) -> Result<(), NetError> {

@@ -14,6 +14,11 @@ pub fn pool(threads: usize) -> Arc<ThreadPool> {
     Arc::new(named.build().expect("the system grants the program its worker threads"))
 }
 
+/// Runs a pass on a pool whose threads stay awake for it.
+pub(crate) fn pass<R: Send>(pool: &ThreadPool, run: impl FnOnce() -> R + Send) -> R {
+    pool.install(|| cortado_kernels::together(run))
+}
+
 /// The pool of nets that were given none: one thread per core.
 pub fn default_pool() -> Arc<ThreadPool> {
     DEFAULT.get_or_init(|| pool(0)).clone()

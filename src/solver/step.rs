@@ -6,7 +6,7 @@ use cortado_kernels::kernels;
 
 use super::update::Update;
 use super::{Event, Request, Solver, SolverError, Watcher, shown};
-use crate::net::Net;
+use crate::net::{Net, threads};
 
 /// Fills the inputs of a net.
 pub type Feed<'a> = &'a mut dyn FnMut(&mut Net) -> Result<(), crate::Error>;
@@ -182,7 +182,7 @@ impl Solver {
         };
         let pool = self.net.pool().clone();
         let (store, history) = (&mut self.net.store, &mut self.history);
-        let clip = pool.install(|| {
+        let clip = threads::pass(&pool, || {
             let clip = update.clip(store);
             update.apply(store, history);
             clip

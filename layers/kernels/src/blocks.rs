@@ -5,7 +5,6 @@
 
 use crate::shared::Shared;
 use crate::{SrcDst, Write};
-use rayon::prelude::*;
 use std::ops::Range;
 
 /// Elements of one task: a block with its sources stays in the second cache.
@@ -22,7 +21,7 @@ pub(crate) fn worth_sharing(len: usize) -> bool {
 /// Runs `f(0) .. f(count - 1)`, shared between threads when `work` elements are enough for that.
 pub(crate) fn for_each_task(count: usize, work: usize, f: impl Fn(usize) + Sync) {
     if count > 1 && worth_sharing(work) {
-        (0..count).into_par_iter().for_each(&f);
+        crate::team::share(count, f);
     } else {
         (0..count).for_each(f);
     }
@@ -31,7 +30,11 @@ pub(crate) fn for_each_task(count: usize, work: usize, f: impl Fn(usize) + Sync)
 /// Calls `f(start, block)` for every block of `len` elements of `dst`.
 pub(crate) fn for_blocks(dst: &mut [f32], len: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
     if worth_sharing(dst.len()) {
-        dst.par_chunks_mut(len).enumerate().for_each(|(i, block)| f(i * len, block));
+        let (total, shared) = (dst.len(), Shared::new(dst));
+        crate::team::share(total.div_ceil(len), |i| {
+            // SAFETY: every task has a block of its own.
+            f(i * len, unsafe { shared.range(i * len, len.min(total - i * len)) });
+        });
     } else {
         dst.chunks_mut(len).enumerate().for_each(|(i, block)| f(i * len, block));
     }

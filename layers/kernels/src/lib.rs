@@ -22,6 +22,7 @@ pub mod reference;
 mod shared;
 mod softmax;
 mod table;
+mod team;
 mod update;
 mod vmath;
 
@@ -34,6 +35,7 @@ pub use gemm::{PackedA, Trans};
 pub use geometry::{ConvGeometry, Window};
 pub use pool::{PoolGeometry, PoolWindow, Round};
 pub use table::{Kernels, available, kernels, select};
+pub use team::together;
 
 /// How a result lands in its destination.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -3,7 +3,8 @@
 
 use crate::Kernels;
 use crate::blocks::{Channels, PLANE, worth_sharing};
-use rayon::prelude::*;
+use crate::shared::Shared;
+use crate::team::share;
 
 /// Elements summed by one task.
 const CHUNK: usize = 1 << 15;
@@ -228,9 +229,16 @@ fn total(sums: [f64; SUMS]) -> f64 {
 }
 
 /// task(0), task(1), ... in order, shared between threads when `work` elements are worth it.
-fn in_order<T: Send>(count: usize, work: usize, task: impl Fn(usize) -> T + Sync) -> Vec<T> {
+fn in_order<T: Copy + Send>(count: usize, work: usize, task: impl Fn(usize) -> T + Sync) -> Vec<T> {
     if count > 1 && worth_sharing(work) {
-        (0..count).into_par_iter().map(&task).collect()
+        let mut results = vec![None; count];
+        let shared = Shared::new(&mut results);
+        share(count, |i| {
+            // SAFETY: every task has a place of its own.
+            let place = unsafe { shared.range(i, 1) };
+            place[0] = Some(task(i));
+        });
+        results.into_iter().flatten().collect()
     } else {
         (0..count).map(task).collect()
     }

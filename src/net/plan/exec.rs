@@ -13,7 +13,7 @@ use super::slots::Home;
 use super::step::{Form, Place, Step, Weights, Work};
 use super::{Buffer, Plan};
 use crate::net::exec::Lender;
-use crate::net::{Net, NetError, Short, Storage};
+use crate::net::{Net, NetError, Short, Storage, threads};
 
 impl Net {
     /// A planned pass; `watch` is told after each step.
@@ -24,7 +24,7 @@ impl Net {
         let Some(mut plan) = self.plan.take() else { return self.forward_layers() };
         self.prepare(&mut plan);
         let pool = self.pool.clone();
-        let result = pool.install(|| {
+        let result = threads::pass(&pool, || {
             for at in 0..plan.steps.len() {
                 self.run_step(&mut plan, at)?;
                 watch(at);

@@ -2,7 +2,7 @@
 
 use cortado_layers::View;
 
-use crate::net::{Net, NetError, NetErrorKind, Node};
+use crate::net::{Net, NetError, NetErrorKind, Node, threads};
 
 impl Net {
     /// Data of a blob after a forward pass, planned or not: the last value of its name. A value that
@@ -36,7 +36,7 @@ impl Net {
         let passes = self.passes;
         self.passes = passes.saturating_sub(1);
         let pool = self.pool.clone();
-        let run = pool.install(|| {
+        let run = threads::pass(&pool, || {
             let others = (0..end).filter(|&i| !self.nodes[i].bottoms.is_empty());
             others
                 .collect::<Vec<_>>()

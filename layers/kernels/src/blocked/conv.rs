@@ -328,14 +328,17 @@ impl Job<'_> {
             let panel_parts = share(1, panels);
             (panel_parts, share(panel_parts, strips))
         };
-        let strip = strips.div_ceil(strip_parts) * self.step();
         let mut tasks = Vec::new();
         for part in 0..panel_parts {
             let panels = part * panels / panel_parts..(part + 1) * panels / panel_parts;
             for n in 0..n {
-                for row in (0..self.rows).step_by(strip) {
-                    let rows = row..self.rows.min(row + strip);
-                    tasks.push(Task { panels: panels.clone(), n, rows });
+                for part in 0..strip_parts {
+                    let edge = |part| self.rows.min(part * strips / strip_parts * self.step());
+                    tasks.push(Task {
+                        panels: panels.clone(),
+                        n,
+                        rows: edge(part)..edge(part + 1),
+                    });
                 }
             }
         }

@@ -31,16 +31,13 @@ pub(crate) use lanes::{Lanes, WithLanes};
 pub use layout::{Blocked, BlockedMut, BlockedRef, Source};
 pub use pack::{ConvAlgo, PackedBlocked};
 
-use rayon::prelude::*;
-
 /// Parts of the work for each thread: enough to even out what other programs take away.
 const SHARES: usize = 4;
 
 /// Runs `f(0) .. f(count - 1)`, in `SHARES` parts for each thread if `work` is worth it.
 fn for_each_task(count: usize, work: usize, f: impl Fn(usize) + Sync) {
     if count > 1 && crate::blocks::worth_sharing(work) {
-        let share = count / (SHARES * rayon::current_num_threads());
-        (0..count).into_par_iter().with_max_len(share.max(1)).for_each(&f);
+        crate::team::share(count, f);
     } else {
         (0..count).for_each(f);
     }

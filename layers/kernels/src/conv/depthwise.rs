@@ -1,11 +1,11 @@
 //! Convolution where every output channel sees one input channel: nothing to multiply as matrices,
 //! so the planes are walked directly, line by line.
 
-use rayon::prelude::*;
-
 use crate::Kernels;
 use crate::blocks::worth_sharing;
 use crate::geometry::{ConvGeometry, Window};
+use crate::shared::Shared;
+use crate::team::share;
 
 /// Output positions of a kernel element that meet the input, and the input that the first meets.
 fn meeting(w: &Window, kernel: usize) -> (std::ops::Range<usize>, usize) {
@@ -41,7 +41,9 @@ fn lines(windows: &[Window], mut f: impl FnMut(usize, std::ops::Range<usize>, us
 /// Runs `f(index, plane)` for every plane of `dst`.
 fn planes(dst: &mut [f32], len: usize, work: usize, f: impl Fn(usize, &mut [f32]) + Sync + Send) {
     if worth_sharing(work) {
-        dst.par_chunks_mut(len).enumerate().for_each(|(i, plane)| f(i, plane));
+        let (count, dst) = (dst.len() / len, Shared::new(dst));
+        // SAFETY: every task has a plane of its own.
+        share(count, |i| f(i, unsafe { dst.range(i * len, len) }));
     } else {
         dst.chunks_mut(len).enumerate().for_each(|(i, plane)| f(i, plane));
     }

@@ -1,9 +1,9 @@
 //! Matrix times vector: reads the matrix once, which is all that it costs.
 
-use rayon::prelude::*;
-
 use super::Trans;
 use crate::Kernels;
+use crate::shared::Shared;
+use crate::team::share;
 
 /// Lanes of partial sums; fixed, so that a sum is the same on every instruction set width.
 const LANES: usize = 32;
@@ -98,7 +98,11 @@ impl Kernels {
         if serial {
             y.chunks_mut(per_task).enumerate().for_each(|(i, part)| task(i, part));
         } else {
-            y.par_chunks_mut(per_task).enumerate().for_each(|(i, part)| task(i, part));
+            let (len, y) = (y.len(), Shared::new(y));
+            share(len.div_ceil(per_task), |i| {
+                // SAFETY: every task has a part of its own.
+                task(i, unsafe { y.range(i * per_task, per_task.min(len - i * per_task)) });
+            });
         }
     }
 }

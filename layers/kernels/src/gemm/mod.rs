@@ -226,7 +226,7 @@ pub(crate) fn run_tasks<T: Sync>(tasks: &[T], work: usize, run: impl Fn(&T) + Sy
     if work < SERIAL || tasks.len() < 2 || rayon::current_num_threads() == 1 {
         tasks.iter().for_each(run);
     } else {
-        tasks.par_iter().with_max_len(1).for_each(run);
+        crate::team::share(tasks.len(), |i| run(&tasks[i]));
     }
 }
 
