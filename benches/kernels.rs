@@ -56,7 +56,9 @@ fn run(options: &Options) -> Result<(), String> {
     let mut paths: Vec<_> = files.filter_map(|file| Some(file.ok()?.path())).collect();
     paths.sort();
     let elsewhere = vec![0.0; if options.cold { 1 << 24 } else { 0 }];
-    let mut bench = Bench { options, peak: peak(options), elsewhere, totals: BTreeMap::new() };
+    let (rounds, tries) = if options.test { (100, 1) } else { (200_000, 40) };
+    let peak = options.k.peak(rounds, tries);
+    let mut bench = Bench { options, peak, elsewhere, totals: BTreeMap::new() };
     for path in paths {
         let text = std::fs::read_to_string(&path);
         let text = text.map_err(|error| format!("{}: {error}", path.display()))?;
@@ -83,17 +85,6 @@ fn run(options: &Options) -> Result<(), String> {
         );
     }
     Ok(())
-}
-
-/// Operations per second that the threads reach together with operands in registers.
-fn peak(options: &Options) -> f64 {
-    let rounds = if options.test { 100 } else { 200_000 };
-    let once = || {
-        let start = Instant::now();
-        let work = rayon::broadcast(|_| options.k.spin(rounds)).into_iter().sum::<f64>();
-        work / start.elapsed().as_secs_f64()
-    };
-    (0..if options.test { 1 } else { 40 }).map(|_| once()).fold(0.0, f64::max)
 }
 
 /// A line of a file.

@@ -63,6 +63,7 @@ fn main() {
                     net.copy_from(file).unwrap_or_else(|e| panic!("{e}"));
                 }
                 fill(&mut net);
+                let mut net = net.deploy();
                 let macs: u64 = net.layers().map(|layer| layer.macs()).sum();
                 told.insert("macs".into(), json!(macs));
                 problems.measure(|| {

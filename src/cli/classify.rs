@@ -82,6 +82,7 @@ pub fn run(args: ClassifyArgs) -> Result<(), Failure> {
         return Err(bad(format!("input `{input}` is {shape}; a picture has 1 or 3 channels")));
     }
     net.reshape_input(&input, [1, channels, height, width])?;
+    let mut net = net.deploy();
     let mean = Mean::parse(args.mean.as_deref(), [channels, height, width])?;
     let mut results = Vec::new();
     for file in &args.images {

@@ -7,6 +7,7 @@ mod layers;
 mod log;
 mod model;
 mod plan;
+mod roofline;
 mod spelling;
 mod summary;
 mod test;

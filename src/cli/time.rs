@@ -3,13 +3,14 @@
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use cortado::net::Net;
+use cortado::net::{LayerInfo, Net};
 use cortado_layers::Phase;
 use serde_json::json;
 
 use super::log::{self, Progress};
 use super::model::{ModelArgs, PlanArgs};
 use super::plan::Planned;
+use super::roofline::{Machine, Work, peak_memory};
 use super::{Failure, RunArgs, say};
 
 /// Time the forward and backward pass of every layer
@@ -90,7 +91,9 @@ pub fn run(args: TimeArgs) -> Result<(), Failure> {
     drop(progress);
     let n = args.iterations as f64;
     let total = start.elapsed().as_secs_f64() * 1e3;
+    let mut net = net.deploy();
     let planned = Planned::time(&mut net, args.iterations)?;
+    let machine = Machine::measure(net.pool());
     forward.iter_mut().chain(&mut backward).for_each(|ms| *ms /= n);
     let (layers, bwd): (f64, f64) = (forward.iter().sum(), backward.iter().sum());
     // What a pass costs: by plan where there is one.
@@ -100,7 +103,7 @@ pub fn run(args: TimeArgs) -> Result<(), Failure> {
     };
     match args.json {
         true => {
-            let mut report = report(&args, &net, &forward, &backward);
+            let mut report = report(&args, &net, machine, &forward, &backward);
             report["forward_ms"] = fwd.into();
             report["backward_ms"] = bwd.into();
             report["forward_backward_ms"] = both.into();
@@ -108,7 +111,7 @@ pub fn run(args: TimeArgs) -> Result<(), Failure> {
             report["plan"] = planned.as_ref().map(Planned::report).into();
             say(&report.to_string());
         }
-        false => table(&net, &forward, &backward),
+        false => table(&net, machine, &forward, &backward),
     }
     log::line(&format!("Average Forward pass: {fwd:.4} ms."));
     if let Some(planned) = &planned {
@@ -118,12 +121,14 @@ pub fn run(args: TimeArgs) -> Result<(), Failure> {
     log::line(&format!("Average Backward pass: {bwd:.4} ms."));
     log::line(&format!("Average Forward-Backward: {both:.4} ms."));
     log::line(&format!("Total Time: {total:.4} ms."));
+    log_memory();
     log::line("*** Benchmark ends ***");
     Ok(())
 }
 
 /// Times the plan alone.
-fn planned(args: &TimeArgs, mut net: Net) -> Result<(), Failure> {
+fn planned(args: &TimeArgs, net: Net) -> Result<(), Failure> {
+    let mut net = net.deploy();
     let Some(planned) = Planned::time(&mut net, args.iterations)? else {
         return Err(Failure::Input("error: the net runs layer by layer: there is no plan".into()));
     };
@@ -132,7 +137,14 @@ fn planned(args: &TimeArgs, mut net: Net) -> Result<(), Failure> {
         false => planned.table(&net),
     }
     planned.log();
+    log_memory();
     Ok(())
+}
+
+fn log_memory() {
+    if let Some(mib) = peak_memory() {
+        log::line(&format!("Peak memory: {mib:.1} MiB."));
+    }
 }
 
 /// Milliseconds a pass takes.
@@ -144,43 +156,69 @@ fn timed<T, E: Into<cortado::Error>>(
     Ok(start.elapsed().as_secs_f64() * 1e3)
 }
 
-fn table(net: &Net, forward: &[f64], backward: &[f64]) {
+fn table(net: &Net, machine: Machine, forward: &[f64], backward: &[f64]) {
     let total: f64 = forward.iter().chain(backward).sum();
     let share = |ms: f64| if total > 0.0 { 100.0 * ms / total } else { 0.0 };
     let width = net.layers().map(|layer| layer.name().chars().count()).max().unwrap_or(5).max(5);
+    let head = Machine::head();
     say(&format!(
-        "{:width$}  {:16} {:>11} {:>6} {:>12} {:>6}",
+        "{:width$}  {:16} {:>11} {:>6} {head} {:>12} {:>6} {head}",
         "layer", "type", "forward ms", "%", "backward ms", "%"
     ));
     for (i, layer) in net.layers().enumerate() {
         let (f, b) = (forward[i], backward[i]);
+        let [there, back] = work(layer);
         let backward = if layer.needs_backward() {
-            format!("{b:>12.4} {:>6.1}", share(b))
+            format!("{b:>12.4} {:>6.1} {}", share(b), machine.columns(back, b))
         } else {
-            format!("{:>12} {:>6}", "-", "-")
+            format!("{:>12} {:>6} {:>8} {:>7} {:>7}", "-", "-", "-", "-", "-")
         };
         let type_name = layer.def().r#type();
         let (name, share) = (layer.name(), share(f));
-        say(format!("{name:width$}  {type_name:16} {f:>11.4} {share:>6.1} {backward}").trim_end());
+        let forward = machine.columns(there, f);
+        say(&format!("{name:width$}  {type_name:16} {f:>11.4} {share:>6.1} {forward} {backward}"));
     }
     let (f, b): (f64, f64) = (forward.iter().sum(), backward.iter().sum());
     let (f_share, b_share) = (share(f), share(b));
+    let all = net.layers().map(work).fold([Work { macs: 0, bytes: 0 }; 2], |sums, layer| {
+        [0, 1].map(|i| Work {
+            macs: sums[i].macs + layer[i].macs,
+            bytes: sums[i].bytes + layer[i].bytes,
+        })
+    });
+    let [there, back] = [machine.columns(all[0], f), machine.columns(all[1], b)];
     say(&format!(
-        "{:width$}  {:16} {f:>11.4} {f_share:>6.1} {b:>12.4} {b_share:>6.1}",
+        "{:width$}  {:16} {f:>11.4} {f_share:>6.1} {there} {b:>12.4} {b_share:>6.1} {back}",
         "total", ""
     ));
 }
 
-fn report(args: &TimeArgs, net: &Net, forward: &[f64], backward: &[f64]) -> serde_json::Value {
+/// What a layer does forward and backward. Backward reads and writes the diffs as well.
+fn work(layer: LayerInfo<'_>) -> [Work; 2] {
+    let bytes = layer.bytes();
+    let back = if layer.needs_backward() { 2 * bytes } else { 0 };
+    [Work { macs: layer.macs(), bytes }, Work { macs: layer.backward_macs(), bytes: back }]
+}
+
+fn report(
+    args: &TimeArgs,
+    net: &Net,
+    machine: Machine,
+    forward: &[f64],
+    backward: &[f64],
+) -> serde_json::Value {
     let layers: Vec<_> = net
         .layers()
         .enumerate()
         .map(|(i, layer)| {
+            let [there, back] = work(layer);
             json!({
                 "name": layer.name(),
                 "type": layer.def().r#type(),
                 "forward_ms": forward[i],
                 "backward_ms": backward[i],
+                "forward": machine.json(there, forward[i]),
+                "backward": machine.json(back, backward[i]),
             })
         })
         .collect();
@@ -189,6 +227,8 @@ fn report(args: &TimeArgs, net: &Net, forward: &[f64], backward: &[f64]) -> serd
         "isa": cortado_kernels::kernels().isa(),
         "threads": net.pool().current_num_threads(),
         "iterations": args.iterations,
+        "peak_gflops": machine.peak * 1e-9,
+        "peak_memory_mib": peak_memory(),
         "layers": layers,
     })
 }

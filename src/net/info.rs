@@ -2,7 +2,7 @@
 
 use cortado_layers::{LayerDef, LayerKind, Shape};
 
-use super::{BlobId, Net, Node, ParamId};
+use super::{BlobId, DiffTo, Net, Node, ParamId};
 
 /// What there is to know of a layer.
 #[derive(Clone, Copy)]
@@ -68,6 +68,23 @@ impl<'a> LayerInfo<'a> {
         };
         let node = self.node();
         macs(&shapes(&node.bottoms), &shapes(&node.tops), &node.param_shapes)
+    }
+
+    /// Multiply-adds of one backward pass: as many as forward for the weights, and as many again for
+    /// the bottoms, where they are wanted.
+    pub fn backward_macs(&self) -> u64 {
+        let node = self.node();
+        let to_bottoms = node.diff_to.iter().any(|to| !matches!(to, DiffTo::Nobody));
+        let to_weights = node.weight_grads.contains(&true);
+        let passes = u64::from(to_bottoms) + u64::from(to_weights);
+        if node.backward { passes * self.macs() } else { 0 }
+    }
+
+    /// Bytes of bottoms, tops and parameters, each once: what a forward pass moves at least.
+    pub fn bytes(&self) -> u64 {
+        let blobs = self.bottoms().chain(self.tops()).map(|(_, shape)| shape.count());
+        let params = self.params().map(|(_, shape)| shape.count());
+        (blobs.chain(params).sum::<usize>() * size_of::<f32>()) as u64
     }
 
     /// Whether the tops are the bottom's memory under other names.

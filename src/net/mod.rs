@@ -8,6 +8,7 @@
 mod build;
 mod check;
 mod debug;
+mod deployed;
 mod error;
 mod exec;
 mod filter;
@@ -33,6 +34,7 @@ use cortado_proto::{Diagnostic, NetDef, caffe};
 use rayon::ThreadPool;
 use smallvec::SmallVec;
 
+pub use deployed::Deployed;
 pub use error::{NetError, NetErrorKind, NetErrors};
 pub(crate) use filter::phase_of;
 pub use forks::fork_of;

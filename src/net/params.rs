@@ -1,6 +1,6 @@
 //! The parameters of a net: three flat slabs (weights, their diffs, state) and who owns which part.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use cortado_layers::{ParamKind, Shape};
@@ -39,6 +39,7 @@ pub struct ParamStore {
     weights: Vec<f32>,
     diffs: Vec<f32>,
     state: Vec<f32>,
+    released: bool,
     pub(crate) by_layer: HashMap<(String, usize), ParamId>,
     pub(crate) by_name: HashMap<String, ParamId>,
 }
@@ -128,5 +129,76 @@ impl ParamStore {
     /// The slabs as a pass lends them: weights to read, diffs and state to write.
     pub(crate) fn lend(&mut self) -> (&[Param], &[f32], &mut [f32], &mut [f32]) {
         (&self.params, &self.weights, &mut self.diffs, &mut self.state)
+    }
+}
+
+/// A store that gives weights back, from its end to its beginning.
+pub(crate) struct Releasing<'a> {
+    store: &'a mut ParamStore,
+    /// The weights that are given back.
+    gone: HashSet<ParamId>,
+    /// Copies of the others from `next` on.
+    kept: HashMap<ParamId, Vec<f32>>,
+    next: ParamId,
+}
+
+impl ParamStore {
+    /// Whether weights were given back: their values are empty.
+    pub fn is_released(&self) -> bool {
+        self.released
+    }
+
+    pub(crate) fn releasing(&mut self, gone: HashSet<ParamId>) -> Releasing<'_> {
+        let next = self.params.len();
+        Releasing { store: self, gone, kept: HashMap::new(), next }
+    }
+}
+
+impl Releasing<'_> {
+    /// Values of a parameter that has not been given back.
+    pub fn data(&self, id: ParamId) -> &[f32] {
+        match self.kept.get(&id) {
+            Some(values) => values,
+            None => self.store.data(id),
+        }
+    }
+
+    pub fn version(&self, id: ParamId) -> u64 {
+        self.store.params[id].version
+    }
+
+    /// Nobody wants the parameters from `id` on any more, unless they are kept.
+    pub fn down_to(&mut self, id: ParamId) {
+        if self.gone.is_empty() {
+            return;
+        }
+        while self.next > id {
+            self.next -= 1;
+            let Param { kind: ParamKind::Weight, range, .. } = &self.store.params[self.next] else {
+                continue;
+            };
+            let range = range.clone();
+            if !self.gone.contains(&self.next) {
+                self.kept.insert(self.next, self.store.weights[range.clone()].to_vec());
+            }
+            self.store.weights.truncate(range.start);
+            self.store.weights.shrink_to_fit();
+        }
+        if id == 0 {
+            self.settle();
+        }
+    }
+
+    /// Puts together what was kept.
+    fn settle(&mut self) {
+        for (id, param) in self.store.params.iter_mut().enumerate() {
+            if param.kind == ParamKind::Weight {
+                let start = self.store.weights.len();
+                self.store.weights.extend(self.kept.remove(&id).unwrap_or_default());
+                param.range = start..self.store.weights.len();
+            }
+        }
+        self.store.diffs = Vec::new();
+        self.store.released = true;
     }
 }

@@ -5,9 +5,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use cortado_layers::Shape;
-use cortado_proto::Diagnostic;
 use cortado_proto::caffe::BlobProto;
 use cortado_proto::wire::{self, BlobOut, LayerOut, Model, ModelLayer};
+use cortado_proto::{Diagnostic, ErrorKind};
 
 use super::{Net, Node};
 
@@ -92,18 +92,21 @@ impl Net {
             }
         }
         self.expect_none(mismatches, path)?;
-        // Into memory of our own first: a damaged file changes nothing.
-        let mut values: Vec<(usize, Vec<f32>)> = Vec::new();
+        let damaged = |e: cortado_proto::Error| WeightsError::File(e.diagnostic());
+        // All of them first: a damaged file changes nothing.
+        for blob in fitting.iter().flat_map(|(_, layer)| model.blobs(layer)) {
+            blob.check().map_err(damaged)?;
+        }
         for &(i, layer) in &fitting {
             for (&id, blob) in self.nodes[i].params.iter().zip(model.blobs(layer)) {
-                let read = blob.to_vec().map_err(|e| WeightsError::File(e.diagnostic()))?;
-                values.push((id, read));
+                blob.read(self.store.data_mut(id)).map_err(damaged)?;
             }
+            model.forget();
             if !self.nodes[i].params.is_empty() {
                 report.copied.push(layer.name.clone());
             }
         }
-        Ok(self.take(values, report))
+        Ok(self.completed(report))
     }
 
     pub(super) fn expect_none(
@@ -121,20 +124,35 @@ impl Net {
     pub(super) fn take(
         &mut self,
         values: Vec<(usize, Vec<f32>)>,
-        mut report: CopyReport,
+        report: CopyReport,
     ) -> CopyReport {
         for (id, values) in values {
             self.store.data_mut(id).copy_from_slice(&values);
         }
+        self.completed(report)
+    }
+
+    fn completed(&self, mut report: CopyReport) -> CopyReport {
         let with_params = self.nodes.iter().filter(|node| !node.params.is_empty());
         let names = with_params.map(|node| node.def.name().to_owned());
         report.fresh = names.filter(|name| !report.copied.contains(name)).collect();
         report
     }
 
+    /// There is something to write.
+    pub(super) fn not_deployed(&self, path: &Path) -> Result<(), cortado_proto::Error> {
+        if self.store.is_released() {
+            let why = "the net is deployed: it has given its weights back once they were packed";
+            let kind = ErrorKind::File { doing: "write", path: path.into(), why: why.into() };
+            return Err(cortado_proto::Error::new(kind));
+        }
+        Ok(())
+    }
+
     /// Writes the net with its weights as a `.caffemodel`, whole or not at all. A note when the file
     /// is too large for the original.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<Option<Diagnostic>, cortado_proto::Error> {
+        self.not_deployed(path.as_ref())?;
         let layers: Vec<LayerOut<'_>> = self
             .nodes
             .iter()

@@ -101,6 +101,7 @@ impl Net {
 
     /// Writes the weights as a `.caffemodel.h5`, whole or not at all.
     pub fn save_hdf5(&self, path: impl AsRef<Path>) -> Result<(), cortado_proto::Error> {
+        self.not_deployed(path.as_ref())?;
         let mut contents = vec![("data".to_owned(), Content::Group)];
         for node in &self.nodes {
             let group = join("data", node.def.name());

@@ -1,5 +1,7 @@
 //! Plans of inference: every rule, random nets, and what stays true whatever is planned.
 
+mod deployed;
+mod images;
 mod keep;
 mod random;
 mod rules;
@@ -75,6 +77,12 @@ pub fn same(found: &[f32], wanted: &[f32], what: &str) {
     }
 }
 
+/// The bits of every output.
+pub fn bits(net: &Net) -> Vec<Vec<u32>> {
+    let of = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect();
+    outputs(net).into_iter().map(|(_, _, values)| of(values)).collect()
+}
+
 /// Runs a net planned and layer by layer, twice each; their outputs must agree. Gives the plan.
 pub fn agree(text: &str) -> Vec<StepInfo> {
     let mut wanted = net(text, &options(false));
@@ -90,5 +98,7 @@ pub fn agree(text: &str) -> Vec<StepInfo> {
             same(found, wanted, &format!("pass {pass}: {name}"));
         }
     }
-    steps
+    // Those that take images a few at a time as well.
+    let flat = |step: StepInfo| if step.parts.is_empty() { vec![step] } else { step.parts };
+    steps.into_iter().flat_map(flat).collect()
 }

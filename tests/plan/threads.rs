@@ -2,7 +2,7 @@
 
 use cortado::net::{NetOptions, threads::pool};
 
-use super::{net, options, outputs};
+use super::{bits, net, options};
 
 #[test]
 fn the_same_bits_on_one_two_and_three_threads() {
@@ -22,8 +22,7 @@ layer { name: "ip" type: "InnerProduct" bottom: "p" top: "ip" inner_product_para
     let run = |threads| {
         let mut net = net(text, &NetOptions { pool: pool(threads), ..options(true) });
         net.forward().unwrap();
-        let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<u32>>();
-        outputs(&net).into_iter().map(|(_, _, values)| bits(values)).collect::<Vec<_>>()
+        bits(&net)
     };
     let one = run(1);
     assert_eq!(one, run(2));

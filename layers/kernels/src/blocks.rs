@@ -15,7 +15,7 @@ const SERIAL: usize = 1 << 15;
 
 /// Whether work on `len` elements (or as much arithmetic as that) is shared between threads.
 pub(crate) fn worth_sharing(len: usize) -> bool {
-    len > SERIAL && rayon::current_num_threads() > 1
+    len > SERIAL && crate::team::threads() > 1
 }
 
 /// Runs `f(0) .. f(count - 1)`, shared between threads when `work` elements are enough for that.

@@ -35,7 +35,7 @@ pub use gemm::{PackedA, Trans};
 pub use geometry::{ConvGeometry, Window};
 pub use pool::{PoolGeometry, PoolWindow, Round};
 pub use table::{Kernels, available, kernels, select};
-pub use team::together;
+pub use team::{deal, tasks_shared, together};
 
 /// How a result lands in its destination.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -8,6 +8,17 @@ use crate::blocked::{Lanes, WithLanes};
 const REGISTERS: usize = 12;
 
 impl Kernels {
+    /// Floating-point operations per second that the threads of the current pool reach together with
+    /// operands in registers: the best of a few tries of `rounds` rounds.
+    pub fn peak(&self, rounds: usize, tries: usize) -> f64 {
+        let once = || {
+            let start = std::time::Instant::now();
+            let work: f64 = rayon::broadcast(|_| self.spin(rounds)).into_iter().sum();
+            work / start.elapsed().as_secs_f64()
+        };
+        (0..tries).map(|_| once()).fold(0.0, f64::max)
+    }
+
     /// Multiplies and adds in registers, `rounds` times; returns the floating-point operations done.
     pub fn spin(&self, rounds: usize) -> f64 {
         let mut result = [0.0; 16];

@@ -7,6 +7,7 @@
 
 use std::cell::{Cell, UnsafeCell};
 use std::hint::spin_loop;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rayon::prelude::*;
@@ -29,8 +30,36 @@ pub fn together<R: Send>(lead: impl FnOnce() -> R + Send) -> R {
     })
 }
 
+/// Hands out `items`, each with a state that no other item uses meanwhile, as long as there are any.
+pub fn deal<S: Send, T: Send>(states: &mut [S], items: Vec<T>, f: impl Fn(&mut S, T) + Sync) {
+    let states: Vec<Mutex<&mut S>> = states.iter_mut().map(Mutex::new).collect();
+    let items = Mutex::new(items.into_iter());
+    // After a panic the rest is left undone: the panic goes on.
+    let next = || items.lock().ok()?.next();
+    share(states.len(), |i| {
+        let Ok(mut state) = states[i].lock() else { return };
+        while let Some(item) = next() {
+            f(&mut state, item);
+        }
+    });
+}
+
+/// Tasks of the largest piece of work that this thread has shared out since it last asked.
+pub fn tasks_shared() -> usize {
+    LARGEST.replace(0)
+}
+
+/// Threads among which work that begins here is shared.
+pub(crate) fn threads() -> usize {
+    if INSIDE.get() { 1 } else { rayon::current_num_threads() }
+}
+
 /// Runs `f(0) .. f(count - 1)` on all threads.
 pub(crate) fn share(count: usize, f: impl Fn(usize) + Sync) {
+    if INSIDE.get() {
+        return (0..count).for_each(f);
+    }
+    LARGEST.set(LARGEST.get().max(count));
     // SAFETY: set by `together` for as long as the team lives, on the leader's thread alone.
     match unsafe { TEAM.get().as_ref() } {
         Some(team) => team.run(count, &f),
@@ -41,6 +70,9 @@ pub(crate) fn share(count: usize, f: impl Fn(usize) + Sync) {
 thread_local! {
     /// The team that this thread leads and that waits for work.
     static TEAM: Cell<*const Team> = const { Cell::new(std::ptr::null()) };
+    static LARGEST: Cell<usize> = const { Cell::new(0) };
+    /// Whether this thread is at a task of a team: what the task shares out stays on the thread.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Work that is shared out: `call(data, 0) .. call(data, count - 1)`.
@@ -110,6 +142,7 @@ impl Team {
 
     /// Tasks of the member's own range, then of the others'.
     fn work(&self, member: usize, job: Job) {
+        let _inside = Inside::begin();
         let members = self.next.len();
         for whose in (member..members).chain(0..member) {
             let end = self.start(whose + 1, job.count);
@@ -161,12 +194,11 @@ impl Team {
     }
 }
 
-/// While the leader takes part in its own job, it leads nobody.
+/// While a job is open.
 struct Open<'a>(&'a Team);
 
 impl<'a> Open<'a> {
     fn begin(team: &'a Team) -> Open<'a> {
-        TEAM.set(std::ptr::null());
         team.round.fetch_add(1, Ordering::SeqCst);
         Open(team)
     }
@@ -184,7 +216,20 @@ impl Drop for Open<'_> {
                 spin_loop();
             }
         }
-        TEAM.set(self.0);
+    }
+}
+
+struct Inside(bool);
+
+impl Inside {
+    fn begin() -> Inside {
+        Inside(INSIDE.replace(true))
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        INSIDE.set(self.0);
     }
 }
 
@@ -222,7 +267,6 @@ impl Drop for Led {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Mutex;
 
     fn pool(threads: usize) -> rayon::ThreadPool {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool")

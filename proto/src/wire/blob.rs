@@ -74,11 +74,11 @@ impl<'a> Blob<'a> {
         self.entry.count
     }
 
-    /// Reads the values into `out`, which must have [`Blob::count`] elements.
+    /// Whether the file holds as many values as the shape says: all that can go wrong in reading them.
     ///
     /// # Errors
-    /// `out` has another length, or the file holds another number of values than the shape says.
-    pub fn read(&self, out: &mut [f32]) -> Result<(), Error> {
+    /// It does not.
+    pub fn check(&self) -> Result<(), Error> {
         let e = self.entry;
         if e.stored_count != e.count {
             let why = format!(
@@ -87,6 +87,16 @@ impl<'a> Blob<'a> {
             );
             return Err(damaged(e.offset, why));
         }
+        Ok(())
+    }
+
+    /// Reads the values into `out`, which must have [`Blob::count`] elements.
+    ///
+    /// # Errors
+    /// `out` has another length, or the file holds another number of values than the shape says.
+    pub fn read(&self, out: &mut [f32]) -> Result<(), Error> {
+        self.check()?;
+        let e = self.entry;
         if out.len() != e.count {
             let why = format!("{} values are wanted, the blob has {}", out.len(), e.count);
             return Err(damaged(e.offset, why));

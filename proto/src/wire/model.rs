@@ -107,6 +107,18 @@ impl Model {
         layer.blobs.iter().map(|entry| Blob { file: self.storage.bytes(), entry })
     }
 
+    /// Tells the system that the values read so far are not wanted again soon: they need not stay in
+    /// memory.
+    pub fn forget(&self) {
+        #[cfg(unix)]
+        if let Storage::Map(map) = &self.storage {
+            // SAFETY: the pages of a read-only map of a file are read again when they are touched.
+            let advised = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+            // Advice that is not taken costs memory, nothing else.
+            drop(advised);
+        }
+    }
+
     /// The first layer of this name.
     pub fn layer(&self, name: &str) -> Option<&ModelLayer> {
         self.layers.iter().find(|l| l.name == name)

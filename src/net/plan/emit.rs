@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 
 use cortado_kernels::Blocked;
-use cortado_layers::{PackCache, Prim};
+use cortado_layers::Prim;
 use smallvec::smallvec;
 
 use super::graph::{Graph, Item};
 use super::layout::Layouts;
-use super::pack::Packer;
 use super::rules::concat;
-use super::step::{Buffer, Form, Place, Step, Work};
-use crate::net::{BlobId, Net, Short};
+use super::step::{Buffer, Form, Place, Step, Weights, Work};
+use crate::net::{BlobId, Short};
 
 /// Channels up to which a convolution reads row-major planes as fast as blocks.
 const PLANES: usize = 16;
@@ -27,25 +26,20 @@ struct Lies {
 pub(super) struct Emitter<'a> {
     graph: &'a Graph<'a>,
     layouts: &'a Layouts,
-    packer: Packer<'a>,
     pub steps: Vec<Step>,
     pub buffers: Vec<Buffer>,
+    /// Steps that want weights packed, with their items.
+    pub products: Vec<(usize, Item)>,
     lies: HashMap<BlobId, Lies>,
     /// The places of values that are made inside a concatenation.
     inside: HashMap<BlobId, Place>,
 }
 
 impl<'a> Emitter<'a> {
-    pub fn new(
-        net: &'a Net,
-        graph: &'a Graph<'a>,
-        layouts: &'a Layouts,
-        cache: &'a mut PackCache,
-    ) -> Emitter<'a> {
-        let packer = Packer { net, cache };
-        let (steps, buffers) = (Vec::new(), Vec::new());
+    pub fn new(graph: &'a Graph<'a>, layouts: &'a Layouts) -> Emitter<'a> {
+        let (steps, buffers, products) = (Vec::new(), Vec::new(), Vec::new());
         let (lies, inside) = (HashMap::new(), HashMap::new());
-        Emitter { graph, layouts, packer, steps, buffers, lies, inside }
+        Emitter { graph, layouts, steps, buffers, products, lies, inside }
     }
 
     /// Emits all steps.
@@ -154,6 +148,9 @@ impl<'a> Emitter<'a> {
             Form::Plain => self.plain(blob),
             _ => self.blocked(blob),
         });
+        if let Work::Product { .. } = work {
+            self.products.push((self.steps.len(), item.clone()));
+        }
         let (nodes, act, rules) = (item.nodes.clone(), item.act.clone(), item.rules.clone());
         self.steps.push(Step { nodes, work, srcs, add, act, dsts, rules });
     }
@@ -161,10 +158,7 @@ impl<'a> Emitter<'a> {
     fn blocked_item(&mut self, at: usize, item: &Item) {
         let work = match &item.prim {
             Some(Prim::Concat { .. }) => return self.concat(at, item),
-            Some(prim @ Prim::Conv(_)) => {
-                let (weights, bias) = self.packer.product(item, prim, true);
-                Work::Product { prim: prim.clone(), weights, bias }
-            }
+            Some(prim @ Prim::Conv(_)) => unpacked(prim),
             Some(prim) => Work::Prim(prim.clone()),
             None => return,
         };
@@ -224,8 +218,8 @@ impl<'a> Emitter<'a> {
     fn plain_item(&mut self, item: &Item) {
         let joined = item.nodes.len() > 1;
         let work = match &item.prim {
-            Some(prim @ Prim::Gemm { .. }) => self.product(item, prim),
-            Some(prim @ (Prim::Conv(_) | Prim::Deconv(_))) if joined => self.product(item, prim),
+            Some(prim @ Prim::Gemm { .. }) => unpacked(prim),
+            Some(prim @ (Prim::Conv(_) | Prim::Deconv(_))) if joined => unpacked(prim),
             Some(prim) if joined => Work::Prim(prim.clone()),
             Some(Prim::Alias) => Work::Copy,
             _ => Work::Layer(item.node),
@@ -237,9 +231,9 @@ impl<'a> Emitter<'a> {
         }
         self.push(item, work, srcs, dsts);
     }
+}
 
-    fn product(&mut self, item: &Item, prim: &Prim) -> Work {
-        let (weights, bias) = self.packer.product(item, prim, false);
-        Work::Product { prim: prim.clone(), weights, bias }
-    }
+/// A product whose weights are packed when all steps are there.
+fn unpacked(prim: &Prim) -> Work {
+    Work::Product { prim: prim.clone(), weights: Weights::Unpacked, bias: None }
 }

@@ -13,6 +13,7 @@
 mod emit;
 mod exec;
 mod graph;
+mod images;
 mod layout;
 mod lower;
 mod pack;
@@ -21,6 +22,7 @@ mod read;
 mod rules;
 mod slots;
 mod step;
+mod work;
 
 use cortado_kernels::AlignedVec;
 use cortado_layers::Phase;
@@ -28,6 +30,7 @@ use cortado_layers::Phase;
 use super::{BlobId, Net, NetError, ParamId};
 use emit::Emitter;
 use layout::Layouts;
+use pack::Packer;
 pub use print::StepInfo;
 use slots::{Home, Slot};
 use step::{Buffer, Step};
@@ -39,6 +42,8 @@ pub(super) struct Plan {
     homes: Vec<Home>,
     slots: Vec<Slot>,
     memory: Vec<AlignedVec>,
+    /// For each run of steps that goes image by image the memory of each thread.
+    arenas: Vec<Vec<Vec<AlignedVec>>>,
     /// Parameters that went into it, with their versions.
     sources: Vec<(ParamId, u64)>,
     /// Layers from this one on run as they are: shapes depend on values there.
@@ -88,6 +93,11 @@ impl Net {
 
     /// Makes the plan, unless one is there that still holds. Whether there is one.
     pub(super) fn ready_plan(&mut self) -> bool {
+        self.ready(false)
+    }
+
+    /// The same; with `release`, a new plan keeps only the packed form of the weights that it packs.
+    pub(super) fn ready(&mut self, release: bool) -> bool {
         if !self.is_planned() {
             self.forget_plan();
             return false;
@@ -98,7 +108,7 @@ impl Net {
             let memory = self.plan.take().map(|plan| plan.memory).unwrap_or_default();
             let mut cache = std::mem::take(&mut self.cache);
             let pool = self.pool.clone();
-            self.plan = Some(pool.install(|| self.make_plan(&mut cache, memory)));
+            self.plan = Some(pool.install(|| self.make_plan(&mut cache, memory, release)));
             self.cache = cache;
         }
         true
@@ -108,19 +118,24 @@ impl Net {
         &mut self,
         cache: &mut cortado_layers::PackCache,
         memory: Vec<AlignedVec>,
+        release: bool,
     ) -> Plan {
         let end = self.fixed();
         let (mut graph, sources) = lower::lower(self, end);
         rules::apply(&mut graph);
         let layouts = Layouts::choose(&graph, self.blobs.len());
-        let mut emitter = Emitter::new(self, &graph, &layouts, cache);
+        let mut emitter = Emitter::new(&graph, &layouts);
         emitter.run();
-        let Emitter { steps, buffers, .. } = emitter;
+        let Emitter { mut steps, buffers, products, .. } = emitter;
+        let (nodes, exact) = (&self.nodes, self.exact);
+        let packer = Packer { nodes, exact, store: &mut self.store, cache };
+        packer.fill(&mut steps, &products, release);
+        let (steps, arenas) = images::join(steps, &buffers, self.pool.current_num_threads());
         let (homes, slots) = slots::assign(&steps, &buffers);
         let version = |id: ParamId| (id, self.store.params()[id].version);
         let sources = sources.into_iter().map(version).collect();
         let memory = made_ready(memory, &slots);
-        Plan { steps, buffers, homes, slots, memory, sources, end, prepared: false }
+        Plan { steps, buffers, homes, slots, memory, arenas, sources, end, prepared: false }
     }
 
     /// The net's memory that a planned pass uses: where steps write, and all of the layers that run

@@ -2,46 +2,93 @@
 //! changes.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use cortado_kernels::{ConvAlgo, Trans, kernels};
 use cortado_layers::{PackCache, PackKey, Prim};
 
 use super::graph::Item;
-use super::step::Weights;
-use crate::net::Net;
+use super::step::{Form, Step, Weights, Work};
+use crate::net::Node;
+use crate::net::params::{ParamId, ParamStore, Releasing};
 
 /// Packs the weights of a net.
 pub(super) struct Packer<'a> {
-    pub net: &'a Net,
+    pub nodes: &'a [Node],
+    pub exact: bool,
+    pub store: &'a mut ParamStore,
     pub cache: &'a mut PackCache,
 }
 
 impl Packer<'_> {
+    /// Gives the products among the steps their weights, the last in the store first: with `release`
+    /// weights are given back as soon as they are packed, so that there is never a second copy of all.
+    pub fn fill(self, steps: &mut [Step], products: &[(usize, Item)], release: bool) {
+        let weights = |item: &Item| self.nodes[item.node].params[0];
+        let mut order: Vec<usize> = (0..products.len()).collect();
+        order.sort_by_key(|&i| std::cmp::Reverse(weights(&products[i].1)));
+        let ids: Vec<ParamId> = products.iter().map(|(_, item)| weights(item)).collect();
+        let gone = if release { self.only_packed(steps, &ids) } else { HashSet::new() };
+        let mut releasing = self.store.releasing(gone);
+        for i in order {
+            let (at, item) = &products[i];
+            releasing.down_to(ids[i] + 1);
+            let blocked = !matches!(steps[*at].dsts[0].form, Form::Plain);
+            let (nodes, exact) = (self.nodes, self.exact);
+            let packing = Packing { nodes, exact, params: &releasing, cache: self.cache };
+            if let Work::Product { prim, weights, bias } = &mut steps[*at].work {
+                (*weights, *bias) = packing.product(item, prim, blocked);
+            }
+        }
+        releasing.down_to(0);
+    }
+
+    /// Of these parameters those that nobody reads once they are packed.
+    fn only_packed(&self, steps: &[Step], ids: &[ParamId]) -> HashSet<ParamId> {
+        let mut read: HashSet<ParamId> = HashSet::new();
+        let planned: HashSet<usize> = steps.iter().flat_map(|step| step.nodes.clone()).collect();
+        for step in steps {
+            if let Work::Layer(node) = step.work {
+                read.extend(&self.nodes[node].params);
+            }
+        }
+        for (_, node) in self.nodes.iter().enumerate().filter(|(i, _)| !planned.contains(i)) {
+            read.extend(&node.params);
+        }
+        ids.iter().copied().filter(|id| !read.contains(id)).collect()
+    }
+}
+
+/// Packs the weights of one product.
+struct Packing<'a> {
+    nodes: &'a [Node],
+    exact: bool,
+    params: &'a Releasing<'a>,
+    cache: &'a mut PackCache,
+}
+
+impl Packing<'_> {
     /// Weights and bias of a product, with all that was folded into them.
-    pub fn product(
-        &mut self,
-        item: &Item,
-        prim: &Prim,
-        blocked: bool,
-    ) -> (Weights, Option<Vec<f32>>) {
-        let Packer { net, cache } = self;
-        let node = &net.nodes[item.node];
+    fn product(self, item: &Item, prim: &Prim, blocked: bool) -> (Weights, Option<Vec<f32>>) {
+        let Packing { nodes, exact, params, cache } = self;
+        let node = &nodes[item.node];
         let (id, k) = (node.params[0], kernels());
-        let bare = net.store.data(id);
-        let bias = folded_bias(item, prim, bare, node.params.get(1).map(|&b| net.store.data(b)));
+        let bare = params.data(id);
+        let bias = folded_bias(item, prim, bare, node.params.get(1).map(|&b| params.data(b)));
+        let version = params.version(id);
         let key = |form| match fold(item) {
-            None => (PackKey { owner: id, form }, net.store.params()[id].version),
+            None => (PackKey { owner: id, form }, version),
             Some(fold) => {
                 let mut hasher = DefaultHasher::new();
-                (id, net.store.params()[id].version, fold).hash(&mut hasher);
+                (id, version, fold).hash(&mut hasher);
                 // A layer's own forms are under its parameters' numbers, these under the layer's.
                 (PackKey { owner: item.node, form }, hasher.finish())
             }
         };
         let weights = match prim {
             Prim::Conv(g) if blocked => {
-                let algo = if net.exact { ConvAlgo::Direct } else { ConvAlgo::Auto }.chosen(g);
+                let algo = if exact { ConvAlgo::Direct } else { ConvAlgo::Auto }.chosen(g);
                 let folded = item.before.is_some() || item.after.is_some();
                 let (key, version) = key(match (algo, folded) {
                     (ConvAlgo::Winograd, false) => "winograd",

@@ -3,8 +3,9 @@
 use cortado_kernels::ConvAlgo;
 use cortado_layers::{Act, PoolKind, Prim};
 
+use super::slots::Home;
 use super::step::{Form, Place, Step, Weights, Work};
-use crate::net::Net;
+use crate::net::{LayerInfo, Net};
 
 /// What there is to know of a step.
 #[derive(Clone, Debug)]
@@ -21,6 +22,12 @@ pub struct StepInfo {
     pub memory: String,
     /// The rules that made it.
     pub rules: Vec<&'static str>,
+    /// Multiply-adds, of the layers that declare them.
+    pub macs: u64,
+    /// Bytes of its operands, of its result and of its weights.
+    pub bytes: u64,
+    /// The steps that it consists of, where it takes the images of a batch a few at a time.
+    pub parts: Vec<StepInfo>,
 }
 
 impl Net {
@@ -28,19 +35,8 @@ impl Net {
     pub fn plan_steps(&mut self) -> Option<Vec<StepInfo>> {
         self.ready_plan();
         let plan = self.plan.as_ref()?;
-        let memory = |place: &Place| match plan.homes[place.buffer] {
-            super::Home::Slot(slot) => format!("slot {slot}"),
-            super::Home::Storage(_) => "blob".to_owned(),
-        };
-        let info = |step: &Step| StepInfo {
-            layers: step.nodes.iter().map(|&i| self.nodes[i].def.name().to_owned()).collect(),
-            work: work(step, |node| self.nodes[node].kind.type_name),
-            algorithm: algorithm(&step.work),
-            layout: layout(step),
-            memory: step.dsts.first().map(memory).unwrap_or_default(),
-            rules: step.rules.clone(),
-        };
-        let mut steps: Vec<StepInfo> = plan.steps.iter().map(info).collect();
+        let mut steps: Vec<StepInfo> =
+            plan.steps.iter().map(|step| self.step_info(step, &plan.homes)).collect();
         steps.extend(self.nodes[plan.end..].iter().map(|node| StepInfo {
             layers: vec![node.def.name().to_owned()],
             work: node.kind.type_name.to_owned(),
@@ -48,20 +44,72 @@ impl Net {
             layout: "nchw".to_owned(),
             memory: "blob".to_owned(),
             rules: Vec::new(),
+            macs: 0,
+            bytes: 0,
+            parts: Vec::new(),
         }));
         Some(steps)
     }
 
+    fn step_info(&self, step: &Step, homes: &[Home]) -> StepInfo {
+        let memory = |place: &Place| match homes[place.buffer] {
+            Home::Slot(slot) => format!("slot {slot}"),
+            Home::Storage(_) => "blob".to_owned(),
+        };
+        let parts = match &step.work {
+            Work::Images(images, _) => {
+                images.steps.iter().map(|step| self.step_info(step, &images.homes)).collect()
+            }
+            _ => Vec::new(),
+        };
+        let floats: usize = step.reads().chain(&step.dsts).map(|p| p.shape.count()).sum();
+        let macs = step.nodes.iter().map(|&i| LayerInfo::new(self, i).macs());
+        StepInfo {
+            layers: step.nodes.iter().map(|&i| self.nodes[i].def.name().to_owned()).collect(),
+            work: work(step, |node| self.nodes[node].kind.type_name),
+            algorithm: algorithm(&step.work),
+            layout: layout(step),
+            memory: step.dsts.first().map(memory).unwrap_or_default(),
+            rules: step.rules.clone(),
+            macs: macs.sum(),
+            bytes: (floats * size_of::<f32>() + weight_bytes(&step.work)) as u64,
+            parts,
+        }
+    }
+
     /// Bytes of the memory that the plan's values share.
     pub fn plan_bytes(&self) -> usize {
-        let slots = self.plan.iter().flat_map(|plan| &plan.slots);
-        slots.map(|slot| slot.len * size_of::<f32>()).sum()
+        let slots = self.plan.iter().flat_map(|plan| &plan.slots).map(|slot| slot.len);
+        let arenas = self.plan.iter().flat_map(|plan| &plan.arenas).flatten().flatten();
+        slots.chain(arenas.map(|memory| memory.len())).sum::<usize>() * size_of::<f32>()
+    }
+}
+
+fn weight_bytes(work: &Work) -> usize {
+    let floats = |count: usize| count * size_of::<f32>();
+    match work {
+        Work::Product { weights, .. } => match weights {
+            Weights::Unpacked => 0,
+            Weights::Blocked(packed, _) => packed.bytes(),
+            Weights::Plain(packed) => floats(packed.0.len()),
+            Weights::Reversed(weights) => floats(weights.len()),
+            Weights::Fc(packed) => packed.bytes(),
+        },
+        Work::Images(images, _) => images.steps.iter().map(|step| weight_bytes(&step.work)).sum(),
+        _ => 0,
     }
 }
 
 fn work(step: &Step, type_name: impl Fn(usize) -> &'static str) -> String {
     let name = match &step.work {
         Work::Layer(node) => type_name(*node),
+        Work::Images(images, _) => {
+            return format!(
+                "{} steps, {} of the images at once",
+                images.steps.len(),
+                images.at_once
+            );
+        }
         Work::Copy if step.srcs.is_empty() => "nothing",
         Work::Copy => "copy",
         Work::ToBlocked | Work::ToPlain => "reorder",

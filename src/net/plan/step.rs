@@ -7,6 +7,7 @@ use cortado_kernels::{
 };
 use cortado_layers::{Act, Prim, Shape};
 
+use super::images::Images;
 use crate::net::Short;
 
 /// How the elements of a buffer lie.
@@ -64,6 +65,8 @@ impl Place {
 /// The weights of a product, packed.
 #[derive(Clone, Debug)]
 pub(super) enum Weights {
+    /// Not yet: while the plan is made.
+    Unpacked,
     /// A convolution in blocks.
     Blocked(Arc<PackedBlocked>, ConvAlgo),
     /// A convolution in row-major order.
@@ -89,6 +92,8 @@ pub(super) enum Work {
     Product { prim: Prim, weights: Weights, bias: Option<Vec<f32>> },
     /// Anything else that has a meaning.
     Prim(Prim),
+    /// Several steps, a few images at a time, in the memory of that number.
+    Images(Arc<Images>, usize),
 }
 
 /// One step of a plan.

@@ -7,7 +7,7 @@ use super::epilogue::{Addend, Epilogue, Finish, Output};
 use super::layout::{Blocked, BlockedMut, BlockedRef, Source};
 use super::pack::{Form, PackedBlocked, Panel, Panels, windows};
 use super::tile::{At, Tile};
-use super::{LANES, SHARES, for_each_task};
+use super::{LANES, for_each_task, wanted};
 use crate::Kernels;
 use crate::geometry::{ConvGeometry, Window};
 use crate::shared::Shared;
@@ -217,7 +217,11 @@ impl Kernels {
         };
         if flat {
             let pixels = down.output * across.output;
-            job.width = if pixels <= 2 * STRIP { pixels } else { STRIP };
+            // Narrower strips where there are too few tasks otherwise.
+            let few = wanted().div_ceil(g.n * panels.list.len());
+            let most = pixels.div_ceil(self.isa.tile_width());
+            let strips = pixels.div_ceil(STRIP).max(few.min(most));
+            job.width = pixels.div_ceil(strips);
             job.rows = pixels.div_ceil(job.width);
             job.last = pixels - (job.rows - 1) * job.width;
             job.src_row = job.width * input.px;
@@ -317,8 +321,7 @@ impl Job<'_> {
 
     /// Cuts the work; where it is cut changes no sum.
     fn cut(&self, n: usize) -> Vec<Task> {
-        let threads = rayon::current_num_threads();
-        let wanted = if threads == 1 { 1 } else { threads * SHARES };
+        let wanted = wanted();
         let (panels, strips) = (self.panels.list.len(), self.rows.div_ceil(self.step()));
         let share = |parts: usize, most: usize| wanted.div_ceil(n * parts).clamp(1, most);
         let (panel_parts, strip_parts) = if self.panels_inside() {

@@ -4,15 +4,16 @@ use super::conv::Input;
 use super::epilogue::{Addend, Finish, Output};
 use super::lanes::{Lanes, WithLanes};
 use super::pack::windows;
-use super::{LANES, for_each_task};
+use super::{LANES, for_each_task, wanted};
 use crate::Kernels;
 use crate::geometry::{ConvGeometry, Window};
 use std::ops::Range;
 
 /// Output pixels computed at once.
 const WIDTH: usize = 8;
-/// Output rows of a task.
+/// Output rows of a task, at most and at least.
 const ROWS: usize = 16;
+const FEW_ROWS: usize = 2;
 
 impl Kernels {
     pub(super) fn depthwise_blocked(
@@ -25,11 +26,14 @@ impl Kernels {
         output: &Output<'_>,
     ) {
         let axes @ [down, across] = windows(g);
-        let (blocks, strips) = (g.oc.div_ceil(LANES), down.output.div_ceil(ROWS));
+        let blocks = g.oc.div_ceil(LANES);
+        let balanced = (g.n * blocks * down.output) / wanted();
+        let strip_rows = balanced.clamp(FEW_ROWS, ROWS);
+        let strips = down.output.div_ceil(strip_rows);
         for_each_task(g.n * blocks * strips, g.macs() as usize, |task| {
             let (plane, strip) = (task / strips, task % strips);
             let (n, block) = (plane / blocks, plane % blocks);
-            let rows = strip * ROWS..down.output.min((strip + 1) * ROWS);
+            let rows = strip * strip_rows..down.output.min((strip + 1) * strip_rows);
             let part = Part { axes, input, weights, finish, add, output, n, block, rows };
             self.with_lanes(Rows(&part));
             if finish.sweeps() {

@@ -23,6 +23,11 @@ pub struct PackedFc {
 }
 
 impl PackedFc {
+    /// Bytes that a pass reads.
+    pub fn bytes(&self) -> usize {
+        self.data.len() * size_of::<f32>()
+    }
+
     /// Outputs of a panel.
     fn width(&self, panel: usize) -> usize {
         let width = self.isa.tile_blocks() * LANES;

@@ -34,6 +34,14 @@ pub use pack::{ConvAlgo, PackedBlocked};
 /// Parts of the work for each thread: enough to even out what other programs take away.
 const SHARES: usize = 4;
 
+/// Tasks into which work is cut for the threads that are there.
+fn wanted() -> usize {
+    match crate::team::threads() {
+        1 => 1,
+        threads => SHARES * threads,
+    }
+}
+
 /// Runs `f(0) .. f(count - 1)`, in `SHARES` parts for each thread if `work` is worth it.
 fn for_each_task(count: usize, work: usize, f: impl Fn(usize) + Sync) {
     if count > 1 && crate::blocks::worth_sharing(work) {

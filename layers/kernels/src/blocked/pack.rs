@@ -67,6 +67,18 @@ pub(super) fn windows(g: &ConvGeometry) -> [Window; 2] {
     }
 }
 
+impl PackedBlocked {
+    /// Bytes that a pass reads.
+    pub fn bytes(&self) -> usize {
+        let data = match &self.form {
+            Form::Panels(panels) => &panels.data,
+            Form::Depthwise(data) => data,
+            Form::Winograd(transformed) => &transformed.data,
+        };
+        data.len() * size_of::<f32>()
+    }
+}
+
 impl Kernels {
     /// Packs weights (`oc x ic/groups x kh x kw`), those of each output channel times `scale`.
     pub fn pack_blocked(

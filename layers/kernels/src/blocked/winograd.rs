@@ -15,7 +15,7 @@ use super::epilogue::{Addend, Finish, Output};
 use super::lanes::{Lanes, WithLanes};
 use super::pack::windows;
 use super::tile::{At, Tile};
-use super::{AlignedVec, LANES, SHARES, for_each_task};
+use super::{AlignedVec, LANES, for_each_task, wanted};
 use crate::Kernels;
 use crate::geometry::ConvGeometry;
 use crate::shared::Shared;
@@ -36,7 +36,7 @@ const MANY: usize = 64;
 /// Transformed weights: `[panels][36][ic][16 · blocks]`.
 #[derive(Clone, Debug)]
 pub(super) struct Transformed {
-    data: AlignedVec,
+    pub data: AlignedVec,
 }
 
 /// Whether the algorithm applies.
@@ -112,8 +112,7 @@ impl Kernels {
         let tiles = g.n * grid[0] * grid[1];
         let job = Job { k: self, g, input, weights, finish, add, output, grid };
         let (blocks, panels) = (g.ic.div_ceil(LANES), job.panels());
-        let threads = rayon::current_num_threads();
-        let wanted = if threads == 1 { 1 } else { SHARES * threads };
+        let wanted = wanted();
         let most = (CACHED / (POINTS * g.ic)).max(self.isa.tile_width());
         let chunks = tiles.div_ceil(tiles.div_ceil(wanted).min(most));
         let chunk = tiles.div_ceil(chunks);

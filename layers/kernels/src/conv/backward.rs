@@ -59,7 +59,7 @@ impl Kernels {
         let (taps, spatial) = (g.kernel_len(), g.spatial_out());
         let depth = g.depth();
         let per_strip = (STRIP / (taps * spatial).max(1)).max(1);
-        let balanced = (g.n * ic * g.groups).div_ceil(4 * rayon::current_num_threads()).max(1);
+        let balanced = (g.n * ic * g.groups).div_ceil(4 * crate::team::threads()).max(1);
         let per_task = per_strip.min(balanced).min(ic);
         let tasks: Vec<(usize, usize)> = (0..g.n * g.groups)
             .flat_map(|i| (0..ic).step_by(per_task).map(move |c| (i, c)))

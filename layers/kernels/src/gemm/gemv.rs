@@ -65,7 +65,7 @@ impl Kernels {
             }
             return;
         }
-        let serial = a.len() <= TASK || rayon::current_num_threads() == 1;
+        let serial = a.len() <= TASK || crate::team::threads() == 1;
         let per_task = match ta {
             Trans::No => (TASK / columns.max(1)).max(1),
             // Wide enough that a row's part fills cache lines.

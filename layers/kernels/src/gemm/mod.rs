@@ -204,7 +204,7 @@ unsafe fn multiply_blocks(
 /// threads want. The cut never changes a result.
 pub(crate) fn parts(isa: Isa, m: usize, n: usize, others: usize, stride: usize) -> Vec<Part> {
     let tile = isa.tile();
-    let wanted = 2 * rayon::current_num_threads();
+    let wanted = 2 * crate::team::threads();
     let width = |tasks: usize| n.div_ceil(tasks.max(1)).next_multiple_of(tile.columns);
     let spread = wanted.div_ceil(others.max(1));
     let columns = COLUMNS.min(width(spread)).max(tile.columns * 4).min(n.max(1));
@@ -223,7 +223,7 @@ pub(crate) fn parts(isa: Isa, m: usize, n: usize, others: usize, stride: usize) 
 
 /// Runs the tasks, on several threads if the work is worth it.
 pub(crate) fn run_tasks<T: Sync>(tasks: &[T], work: usize, run: impl Fn(&T) + Sync + Send) {
-    if work < SERIAL || tasks.len() < 2 || rayon::current_num_threads() == 1 {
+    if work < SERIAL || tasks.len() < 2 || crate::team::threads() == 1 {
         tasks.iter().for_each(run);
     } else {
         crate::team::share(tasks.len(), |i| run(&tasks[i]));
