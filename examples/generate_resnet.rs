@@ -295,7 +295,7 @@ impl Writer {
         ] {
             let transform =
                 format!("{augment}mean_value: 125.3 mean_value: 123.0 mean_value: 113.9");
-            let source = format!("models/cifar10_quick/data/cifar10_{set}_lmdb");
+            let source = format!("data/cifar10/cifar10_{set}_lmdb");
             self.data(phase, &transform, &source, batch);
         }
     }

@@ -24,6 +24,9 @@ pub enum Error {
     /// A solver file or a snapshot.
     #[error("{}", joined(.0))]
     Solver(Vec<SolverError>),
+    /// A tool that makes or looks into files of data.
+    #[error(transparent)]
+    Tool(#[from] crate::tools::ToolError),
 }
 
 fn joined(errors: &[SolverError]) -> String {

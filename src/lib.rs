@@ -112,6 +112,7 @@ pub mod files;
 pub mod hdf5;
 pub mod net;
 pub mod solver;
+pub mod tools;
 
 pub use error::Error;
 

@@ -2,6 +2,7 @@
 
 mod check;
 mod classify;
+mod convert_cifar;
 mod deploy;
 mod layers;
 mod log;
@@ -82,6 +83,7 @@ enum Command {
     Deploy(deploy::DeployArgs),
     UpgradeNet(upgrade::UpgradeNetArgs),
     UpgradeSolver(upgrade::UpgradeSolverArgs),
+    ConvertCifar(convert_cifar::ConvertCifarArgs),
 }
 
 /// Arguments of every command that runs a net.
@@ -140,6 +142,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Deploy(args) => deploy::run(args),
         Command::UpgradeNet(args) => upgrade::net(args),
         Command::UpgradeSolver(args) => upgrade::solver(args),
+        Command::ConvertCifar(args) => convert_cifar::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -19,7 +19,7 @@ mod windows;
 
 use cortado_layers::{LayerKind, Registry, paths};
 
-pub use db::{Item, Pixels, Record, Source};
+pub use db::{Backend, Item, NewDb, Pixels, Record, Source};
 pub use image::{Color, Picture};
 pub use mean::MeanPicture;
 pub use order::Order;

@@ -1,5 +1,7 @@
 //! The data room: databases and files, pictures, transforms, order, batches prepared ahead.
 
+#[cfg(all(feature = "lmdb", feature = "leveldb", feature = "images"))]
+mod cifar;
 mod files;
 mod golden;
 #[cfg(feature = "hdf5")]

@@ -1,4 +1,4 @@
-//! `Datum`: the message that the original's databases hold, raw values or an encoded picture.
+//! `Datum`: the message that databases of the original hold, raw values or an encoded picture.
 
 use cortado_proto::caffe::Datum;
 use prost::Message;
@@ -36,4 +36,11 @@ pub fn decode(bytes: &[u8], color: Color) -> Result<Item, String> {
         return Err(format!("its Datum says {c}x{h}x{w} and holds {found} values"));
     }
     Ok(Item { shape, pixels, label })
+}
+
+/// The datum of an item whose values are bytes, as the original's tools write it.
+pub fn encode(shape: [usize; 3], bytes: Vec<u8>, label: i32) -> Vec<u8> {
+    let [channels, height, width] = shape.map(|length| i32::try_from(length).ok());
+    let (data, label) = (Some(bytes), Some(label));
+    Datum { channels, height, width, data, label, ..Datum::default() }.encode_to_vec()
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use cortado_layers::LayerError;
-use rusty_leveldb::{DB, DBIterator, LdbIterator, Options};
+use rusty_leveldb::{DB, DBIterator, LdbIterator, Options, WriteBatch};
 use tempfile::TempDir;
 
 use super::{Payload, Record, SOURCE, Source};
@@ -187,4 +187,27 @@ fn link(from: &Path, to: &Path) -> std::io::Result<()> {
 #[cfg(not(unix))]
 fn link(from: &Path, to: &Path) -> std::io::Result<()> {
     fs::copy(from, to).map(drop)
+}
+
+/// A database being written.
+pub(super) struct NewLevelDb(DB);
+
+impl NewLevelDb {
+    /// Begins a database in an empty folder.
+    pub fn create(folder: &Path) -> Result<NewLevelDb, String> {
+        let options = Options { create_if_missing: true, ..Options::default() };
+        DB::open(folder, options).map(NewLevelDb).map_err(|e| e.to_string())
+    }
+}
+
+impl super::new::Write for NewLevelDb {
+    fn write(&mut self, pairs: &[Pair]) -> Result<(), String> {
+        let mut batch = WriteBatch::default();
+        pairs.iter().for_each(|(key, value)| batch.put(key, value));
+        self.0.write(batch, false).map_err(|e| e.to_string())
+    }
+
+    fn close(mut self: Box<Self>) -> Result<(), String> {
+        self.0.flush().and_then(|()| self.0.close()).map_err(|e| e.to_string())
+    }
 }

@@ -1,6 +1,6 @@
 //! Where records lie: one opener per kind of store, one trait that the rest of the room reads from.
 
-mod datum;
+pub mod datum;
 mod idx;
 #[cfg(feature = "leveldb")]
 mod leveldb;
@@ -8,6 +8,9 @@ mod leveldb;
 mod lmdb;
 #[cfg(feature = "lmdb")]
 mod lmdb_file;
+mod new;
+#[cfg(feature = "lmdb")]
+mod new_lmdb;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,6 +21,8 @@ use cortado_proto::caffe::data_parameter::Db;
 
 use super::paths::{Folder, holds};
 use crate::data::image::Color;
+
+pub use new::{Backend, NewDb};
 
 /// Name of the field that says where the data lies, for messages.
 pub(super) const SOURCE: &str = "data_param.source";

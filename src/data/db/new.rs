@@ -1,0 +1,242 @@
+//! New databases, of the same form as the original's tools write.
+//!
+//! A database is written into `NAME.partial` beside its place and renamed when it is whole: under its
+//! own name there is never half of one, whenever the program dies. What a killed program left is
+//! removed by the next one that writes the same database.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+/// Kinds of store that are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// A folder with a data.mdb.
+    Lmdb,
+    /// A folder of tables.
+    LevelDb,
+}
+
+impl Backend {
+    /// By the name that the original's tools take.
+    ///
+    /// # Errors
+    /// It is another.
+    pub fn named(name: &str) -> Result<Backend, String> {
+        match name.to_ascii_lowercase().as_str() {
+            "lmdb" => Ok(Backend::Lmdb),
+            "leveldb" => Ok(Backend::LevelDb),
+            _ => Err(format!("`{name}` is no kind of database; lmdb and leveldb are")),
+        }
+    }
+}
+
+/// Key and value.
+pub(super) type Pair = (Vec<u8>, Vec<u8>);
+
+/// One kind of store, open for writing in a folder that is its own.
+pub(super) trait Write {
+    /// Writes pairs whose keys ascend.
+    fn write(&mut self, pairs: &[Pair]) -> Result<(), String>;
+
+    /// Brings everything into the files.
+    fn close(self: Box<Self>) -> Result<(), String>;
+}
+
+/// Records and bytes that are written at once.
+const RECORDS: usize = 1000;
+const BYTES: usize = 32 << 20;
+
+/// Name of the file, in the folder being written, that says that somebody does.
+const LOCK: &str = "writing.lock";
+
+/// A database being written.
+pub struct NewDb {
+    to: PathBuf,
+    /// Goes before the folder does.
+    store: Option<Box<dyn Write>>,
+    aside: Aside,
+    pending: Vec<Pair>,
+    bytes: usize,
+    last: Option<Vec<u8>>,
+    records: u64,
+}
+
+impl NewDb {
+    /// Begins a database that is to be at `to`.
+    ///
+    /// # Errors
+    /// Something is there and `overwrite` is not given; somebody else writes it; the folder can't be
+    /// written.
+    pub fn create(to: &Path, backend: Backend, overwrite: bool) -> Result<NewDb, String> {
+        if to.exists() && !overwrite {
+            return Err(format!("`{}` exists; remove it, or give --overwrite", to.display()));
+        }
+        if to.is_file() {
+            return Err(format!("`{}` is a file; a database is a folder", to.display()));
+        }
+        let aside = Aside::create(to)?;
+        let store = match backend {
+            Backend::Lmdb => lmdb(&aside.path),
+            Backend::LevelDb => leveldb(&aside.path),
+        };
+        let store = store.map_err(|why| cannot_write(to, why))?;
+        Ok(NewDb {
+            to: to.to_path_buf(),
+            store: Some(store),
+            aside,
+            pending: Vec::new(),
+            bytes: 0,
+            last: None,
+            records: 0,
+        })
+    }
+
+    /// Adds a record.
+    ///
+    /// # Errors
+    /// Its key does not come after the one before, or the disk is full.
+    pub fn put(&mut self, key: &[u8], value: Vec<u8>) -> Result<(), String> {
+        if let Some(last) = &self.last
+            && key <= &last[..]
+        {
+            return Err(format!(
+                "can't write `{}`: key `{}` comes after `{}`; keys must ascend",
+                self.to.display(),
+                String::from_utf8_lossy(key),
+                String::from_utf8_lossy(last)
+            ));
+        }
+        self.last = Some(key.to_vec());
+        self.records += 1;
+        self.bytes += key.len() + value.len();
+        self.pending.push((key.to_vec(), value));
+        match self.pending.len() >= RECORDS || self.bytes >= BYTES {
+            true => self.flush(),
+            false => Ok(()),
+        }
+    }
+
+    /// Number of records so far.
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    fn flush(&mut self) -> Result<(), String> {
+        let written = match &mut self.store {
+            Some(store) => store.write(&self.pending),
+            None => Ok(()),
+        };
+        self.pending.clear();
+        self.bytes = 0;
+        written.map_err(|why| cannot_write(&self.to, why))
+    }
+
+    /// Writes what is left and puts the database into its place. Number of its records.
+    ///
+    /// # Errors
+    /// It holds no records; the disk is full.
+    pub fn finish(mut self) -> Result<u64, String> {
+        if self.records == 0 {
+            return Err(cannot_write(&self.to, "there are no records".to_owned()));
+        }
+        self.flush()?;
+        let closed = self.store.take().map_or(Ok(()), |store| store.close());
+        closed
+            .and_then(|()| self.aside.put_into_place(&self.to).map_err(|e| e.to_string()))
+            .map_err(|why| cannot_write(&self.to, why))?;
+        Ok(self.records)
+    }
+}
+
+fn cannot_write(to: &Path, why: String) -> String {
+    format!("can't write the database `{}`: {why}", to.display())
+}
+
+/// The folder that is written; it goes when dropped.
+struct Aside {
+    path: PathBuf,
+    lock: Option<File>,
+}
+
+impl Aside {
+    fn create(to: &Path) -> Result<Aside, String> {
+        let name = to.file_name().ok_or_else(|| format!("`{}` names no folder", to.display()))?;
+        let mut name = name.to_os_string();
+        name.push(".partial");
+        let path = to.with_file_name(name);
+        let failed =
+            |e: std::io::Error| format!("can't write the folder `{}`: {e}", path.display());
+        fs::create_dir_all(&path).map_err(failed)?;
+        let lock = File::create(path.join(LOCK)).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(format!("another program is writing `{}`", to.display()));
+            }
+            Err(TryLockError::Error(e)) => return Err(failed(e)),
+        }
+        for entry in fs::read_dir(&path).map_err(failed)?.flatten() {
+            if entry.file_name() != LOCK {
+                fs::remove_file(entry.path()).map_err(failed)?;
+            }
+        }
+        Ok(Aside { path, lock: Some(lock) })
+    }
+
+    fn put_into_place(&mut self, to: &Path) -> std::io::Result<()> {
+        for entry in fs::read_dir(&self.path)?.flatten() {
+            if entry.file_name() == LOCK {
+                fs::remove_file(entry.path())?;
+            } else {
+                File::open(entry.path())?.sync_all()?;
+            }
+        }
+        if to.exists() {
+            fs::remove_dir_all(to)?;
+        }
+        fs::rename(&self.path, to)?;
+        self.lock = None;
+        let above = to.parent().filter(|above| !above.as_os_str().is_empty());
+        sync_folder(above.unwrap_or(Path::new(".")))
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        // Without the lock the folder is in its place already.
+        if self.lock.is_some() {
+            // Nothing more can be done about a leftover; the next writer removes it.
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+#[cfg(unix)]
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> std::io::Result<()> {
+    Ok(())
+}
+
+#[cfg(feature = "lmdb")]
+fn lmdb(folder: &Path) -> Result<Box<dyn Write>, String> {
+    Ok(Box::new(super::new_lmdb::NewLmdb::create(folder)?))
+}
+
+#[cfg(not(feature = "lmdb"))]
+fn lmdb(_: &Path) -> Result<Box<dyn Write>, String> {
+    Err("this program was built without the feature `lmdb`".to_owned())
+}
+
+#[cfg(feature = "leveldb")]
+fn leveldb(folder: &Path) -> Result<Box<dyn Write>, String> {
+    Ok(Box::new(super::leveldb::NewLevelDb::create(folder)?))
+}
+
+#[cfg(not(feature = "leveldb"))]
+fn leveldb(_: &Path) -> Result<Box<dyn Write>, String> {
+    Err("this program was built without the feature `leveldb`".to_owned())
+}

@@ -1,0 +1,32 @@
+//! What the original's tools do: making databases of pictures, means, features; looking into files.
+//! The commands of the same names are thin shells around these functions.
+
+pub mod cifar;
+mod mean;
+
+use cortado_layers::LayerError;
+
+pub use mean::MeanSum;
+
+/// Why a tool stopped: one sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ToolError(pub String);
+
+impl From<String> for ToolError {
+    fn from(why: String) -> ToolError {
+        ToolError(why)
+    }
+}
+
+impl From<LayerError> for ToolError {
+    fn from(error: LayerError) -> ToolError {
+        ToolError(match error.help {
+            Some(help) => format!("{}; {help}", error.why),
+            None => error.why,
+        })
+    }
+}
+
+/// Told after each step: steps done, and steps in all where that is known.
+pub type Tell<'a> = dyn FnMut(u64, Option<u64>) + 'a;
