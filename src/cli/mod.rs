@@ -3,6 +3,7 @@
 mod check;
 mod classify;
 mod deploy;
+mod draw;
 mod layers;
 mod log;
 mod model;
@@ -79,6 +80,7 @@ enum Command {
     Layers(layers::LayersArgs),
     Check(check::CheckArgs),
     Deploy(deploy::DeployArgs),
+    Draw(draw::DrawArgs),
     UpgradeNet(upgrade::UpgradeNetArgs),
     UpgradeSolver(upgrade::UpgradeSolverArgs),
 }
@@ -137,6 +139,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Layers(args) => layers::run(args),
         Command::Check(args) => check::run(args),
         Command::Deploy(args) => deploy::run(args),
+        Command::Draw(args) => draw::run(args),
         Command::UpgradeNet(args) => upgrade::net(args),
         Command::UpgradeSolver(args) => upgrade::solver(args),
     };

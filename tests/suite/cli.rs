@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::support::{ROOT, cortado, cortado_in, none, stderr, stdout};
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 11] = [
     "train",
     "test",
     "time",
@@ -13,6 +13,7 @@ const COMMANDS: [&str; 10] = [
     "layers",
     "check",
     "deploy",
+    "draw",
     "upgrade-net",
     "upgrade-solver",
 ];
