@@ -107,6 +107,7 @@
 //! ```
 
 pub mod data;
+pub mod draw;
 mod error;
 pub mod files;
 pub mod hdf5;

@@ -4,6 +4,7 @@ mod check;
 mod classify;
 mod convert_cifar;
 mod deploy;
+mod draw;
 mod layers;
 mod log;
 mod model;
@@ -81,6 +82,7 @@ enum Command {
     Layers(layers::LayersArgs),
     Check(check::CheckArgs),
     Deploy(deploy::DeployArgs),
+    Draw(draw::DrawArgs),
     UpgradeNet(upgrade::UpgradeNetArgs),
     UpgradeSolver(upgrade::UpgradeSolverArgs),
     ConvertCifar(convert_cifar::ConvertCifarArgs),
@@ -140,6 +142,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Layers(args) => layers::run(args),
         Command::Check(args) => check::run(args),
         Command::Deploy(args) => deploy::run(args),
+        Command::Draw(args) => draw::run(args),
         Command::UpgradeNet(args) => upgrade::net(args),
         Command::UpgradeSolver(args) => upgrade::solver(args),
         Command::ConvertCifar(args) => convert_cifar::run(args),

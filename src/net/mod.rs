@@ -36,7 +36,7 @@ use smallvec::SmallVec;
 
 pub use deployed::Deployed;
 pub use error::{NetError, NetErrorKind, NetErrors};
-pub(crate) use filter::phase_of;
+pub(crate) use filter::{filter, phase_of};
 pub use forks::fork_of;
 pub use info::LayerInfo;
 pub use outline::{Outline, OutlineLayer, default_shapes};
@@ -64,7 +64,7 @@ impl NetState {
     }
 
     /// With what the `state` block of a net adds: its stages, and its level where none was given.
-    fn and(mut self, block: Option<&caffe::NetState>) -> NetState {
+    pub(crate) fn and(mut self, block: Option<&caffe::NetState>) -> NetState {
         if let Some(block) = block {
             self.level = if self.level == 0 { block.level() } else { self.level };
             let new = block.stage.iter().filter(|stage| !self.stages.contains(stage));

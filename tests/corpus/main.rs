@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use cortado::draw::{Graph, place};
 use cortado::net::{Net, NetErrorKind, NetOptions, Outline};
 use cortado_layers::{LayerDef, Phase, Shape};
 use cortado_proto::{FileKind, NetDef, SolverDef, Source};
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     for records in RECORDS {
         failed += shapes(&root, records, &chosen);
     }
+    failed += pictures(&root, &chosen);
     println!("{failed} failed");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -87,6 +89,60 @@ fn texts(root: &Path, chosen: &dyn Fn(&str) -> bool) -> usize {
     }
     println!("texts: {parsed} parse, {as_listed} are refused as listed, {failed} failed");
     failed
+}
+
+/// Files of the index that are nets and parse.
+fn nets(root: &Path, chosen: &dyn Fn(&str) -> bool) -> Vec<(String, NetDef)> {
+    let index = std::fs::read_to_string(root.join("index.tsv")).unwrap_or_default();
+    let files = index.lines().skip(1).filter_map(|line| line.split('\t').next());
+    let net = |file: &str| {
+        let source = source(root, file)?;
+        (FileKind::of(&source) == FileKind::Net).then(|| NetDef::from_text(&source).ok())?
+    };
+    files.filter(|file| chosen(file)).filter_map(|f| Some((f.to_owned(), net(f)?))).collect()
+}
+
+/// Every net can be drawn: valid markup with every layer, no boxes over each other.
+fn pictures(root: &Path, chosen: &dyn Fn(&str) -> bool) -> usize {
+    let (mut drawn, mut failed) = (0, 0);
+    for (file, def) in nets(root, chosen) {
+        // One that does not come up to date is no net; `texts` and `shapes` tell of it.
+        let Ok(graph) = Graph::of(def, &NetOptions::new(Phase::Train), None) else { continue };
+        let svg = graph.to_svg();
+        let why = match roxmltree::Document::parse(&svg) {
+            Err(why) => Some(why.to_string()),
+            Ok(document) => {
+                let texts: Vec<&str> = document.descendants().filter_map(|n| n.text()).collect();
+                let lines = graph.nodes.iter().flat_map(|node| &node.lines);
+                let told = lines.map(|line| format!("{} ({})", line.name, line.type_name));
+                let missing = told.into_iter().find(|t| !texts.iter().any(|text| text.contains(t)));
+                missing.map(|name| format!("`{name}` is not in the picture")).or(overlap(&graph))
+            }
+        };
+        match why {
+            None => drawn += 1,
+            Some(why) => {
+                println!("FAILED {file}: {why}");
+                failed += 1;
+            }
+        }
+    }
+    println!("pictures: {drawn} drawn, {failed} failed");
+    failed
+}
+
+fn overlap(graph: &Graph) -> Option<String> {
+    let boxes = place(graph).boxes;
+    let apart = |x: f64, w: f64, y: f64, v: f64| x + w < y || y + v < x;
+    for (i, a) in boxes.iter().enumerate() {
+        let mut others = boxes[..i].iter().enumerate();
+        let over = others.find(|(_, b)| !apart(a.x, a.w, b.x, b.w) && !apart(a.y, a.h, b.y, b.h));
+        if let Some((j, _)) = over {
+            let name = |i: usize| &graph.nodes[i].lines[0].name;
+            return Some(format!("`{}` and `{}` overlap", name(i), name(j)));
+        }
+    }
+    None
 }
 
 /// Shapes of blobs and parameters as one file of records has them.

@@ -13,6 +13,7 @@ const COMMANDS: [&str; 11] = [
     "layers",
     "check",
     "deploy",
+    "draw",
     "upgrade-net",
     "upgrade-solver",
     "convert-cifar",

@@ -3,6 +3,7 @@
 mod broken_files;
 mod cli;
 mod custom_layer;
+mod draw;
 #[cfg(feature = "hdf5")]
 mod hdf5;
 mod lsuv;

@@ -1,0 +1,90 @@
+//! `cortado draw`.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use cortado::draw::Graph;
+use cortado::net::{NetOptions, NetState};
+use cortado_layers::Shape;
+use cortado_proto::{NetDef, wire};
+
+use super::time::PhaseArg;
+use super::{Failure, RunArgs, check, log};
+
+/// Draw a net: layers that run as one in one box, with shapes and numbers of parameters
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  cortado draw models/resnet50/deploy.prototxt -o resnet50.svg\n  \
+                        cortado draw train_val.prototxt --phase TRAIN -o net.png"
+)]
+pub struct DrawArgs {
+    /// The net (.prototxt)
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Where the picture goes; its ending tells the kind: .svg, .png, .html or .dot
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Phase of the net
+    #[arg(long, value_enum, ignore_case = true, default_value = "TEST", value_name = "PHASE")]
+    phase: PhaseArg,
+    /// Shape of what data layers read, where their fields do not say it
+    #[arg(long, value_name = "NxCxHxW", value_parser = check::shape)]
+    assume_shape: Option<Shape>,
+    /// Size of a PNG, in pixels per unit of the SVG
+    #[arg(long, default_value_t = 1.5, value_name = "FACTOR")]
+    scale: f32,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+/// Runs the command.
+pub fn run(args: DrawArgs) -> Result<(), Failure> {
+    let ending = args.output.extension().map(|e| e.to_string_lossy().to_lowercase());
+    let ending = ending.unwrap_or_default();
+    if !["svg", "png", "html", "dot"].contains(&ending.as_str()) {
+        let found = args.output.display();
+        return Err(Failure::Usage(format!(
+            "a picture ends in .svg, .png, .html or .dot; found `{found}`"
+        )));
+    }
+    if !(args.scale > 0.0) {
+        return Err(Failure::Usage(format!("--scale is above 0, found {}", args.scale)));
+    }
+    let mut options = NetOptions::new(args.phase.into());
+    let phase = options.state.phase;
+    options.state = NetState { phase, level: args.run.level, stages: args.run.stage.clone() };
+    let graph = Graph::of(NetDef::read(&args.file)?, &options, args.assume_shape.as_ref())?;
+    if graph.nodes.is_empty() {
+        let file = args.file.display();
+        return Err(Failure::Input(format!("error: `{file}` has no layer in this phase")));
+    }
+    if graph.mistakes > 0 {
+        let file = args.file.display();
+        log::plain(&format!(
+            "the net has mistakes: what depends on them is drawn without shapes \
+             (`cortado check {file}` tells them)"
+        ));
+    }
+    let bytes = match ending.as_str() {
+        "svg" => graph.to_svg().into_bytes(),
+        "html" => graph.to_html().into_bytes(),
+        "dot" => graph.to_dot().into_bytes(),
+        _ => png(&graph.to_svg(), args.scale)?,
+    };
+    wire::write_file(&args.output, |out| out.write_all(&bytes))?;
+    Ok(())
+}
+
+#[cfg(feature = "draw-png")]
+fn png(svg: &str, scale: f32) -> Result<Vec<u8>, Failure> {
+    cortado::draw::png(svg, scale).map_err(|why| Failure::Input(format!("error: {why}")))
+}
+
+#[cfg(not(feature = "draw-png"))]
+fn png(_: &str, _: f32) -> Result<Vec<u8>, Failure> {
+    Err(Failure::Usage(
+        "this program was built without PNG (`--features draw-png`); write .svg or .html"
+            .to_owned(),
+    ))
+}
