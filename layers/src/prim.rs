@@ -32,6 +32,14 @@ pub enum Prim {
     },
     /// y = scale · x + shift
     Affine(Affine),
+    /// y = (x − μ) / √(σ² + eps) by the statistics of the batch, which the layer's state follows with
+    /// the weight `fraction`.
+    Normalize {
+        /// Weight of what was before.
+        fraction: f32,
+        /// Added to the variance.
+        eps: f32,
+    },
     /// y = act x
     Act(Act),
     /// y = Σ coeff_i · x_i

@@ -57,6 +57,8 @@ impl Net {
             outputs,
             kept: BTreeSet::new(),
             filled: 0,
+            fused: Vec::new(),
+            parts: Vec::new(),
             planning: options.plan,
             exact: options.exact,
             plan: None,

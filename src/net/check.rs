@@ -14,6 +14,7 @@ impl Net {
             self.nodes.iter_mut().for_each(|node| node.backward = false);
             wanted.iter_mut().for_each(|bottoms| bottoms.fill(false));
         }
+        self.find_fused(&wanted);
         self.assign_storage();
         self.assign_diffs(&wanted);
         Ok(())
@@ -111,7 +112,8 @@ impl Net {
                 // What is run again until its weights have their scale keeps its bottom.
                 let asked = node.in_place.get(j) == Some(&true)
                     && node.kind.in_place
-                    && !self.is_unscaled(i);
+                    && !self.is_unscaled(i)
+                    && !self.starts_run(i);
                 let storage = asked.then(|| self.blobs[node.bottoms[j]].storage);
                 if let Some(storage) = storage.filter(|&s| self.may_overwrite(i, j, &holds[s])) {
                     self.blobs[top].storage = storage;
@@ -125,6 +127,9 @@ impl Net {
             }
         }
         self.storages = (0..holds.len()).map(|_| Storage::default()).collect();
+        for run in &self.fused {
+            self.storages[self.blobs[run.bottom].storage].diff_from_run = true;
+        }
     }
 
     fn mark_in_place(&mut self, node: usize, top: usize, in_place: bool) {

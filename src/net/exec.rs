@@ -41,8 +41,10 @@ impl Net {
                 true => storage.data.resize(blob.shape.count(), 0.0),
                 false => storage.data = Vec::new(),
             }
-            if storage.has_diff {
-                storage.diff.resize(blob.shape.count(), 0.0);
+            match storage.diff_from_run {
+                true => storage.diff = Vec::new(),
+                false if storage.has_diff => storage.diff.resize(blob.shape.count(), 0.0),
+                false => {}
             }
         }
         let scratch = self.nodes.iter().map(|node| node.scratch).max();
@@ -56,6 +58,7 @@ impl Net {
     }
 
     fn reshape_node(&mut self, i: usize) -> Result<(), NetError> {
+        let alone = self.run_of(i).is_none();
         let node = &mut self.nodes[i];
         let bottoms: Short<Shape> =
             node.bottoms.iter().map(|&b| self.blobs[b].shape.clone()).collect();
@@ -73,7 +76,11 @@ impl Net {
                 scratch: 0,
             };
             node.layer.reshape(&mut cx).map_err(|e| NetError::from_layer(&node.def, e))?;
-            let (saved, scratch) = (cx.saved, cx.scratch);
+            let (mut saved, scratch) = (cx.saved, cx.scratch);
+            if !alone {
+                // The run keeps what it wants itself.
+                saved.clear();
+            }
             node.saved.resize_with(saved.len(), Default::default);
             node.saved.iter_mut().zip(&saved).for_each(|(tensor, shape)| tensor.resize(shape));
             node.scratch = scratch;
@@ -155,7 +162,7 @@ impl Net {
             let blob = &self.blobs[b];
             let storage = &mut self.storages[blob.storage];
             storage.data.resize(blob.shape.count(), 0.0);
-            if storage.has_diff {
+            if storage.has_diff && !storage.diff_from_run {
                 storage.diff.resize(blob.shape.count(), 0.0);
             }
         }
@@ -184,6 +191,12 @@ impl Net {
     }
 
     pub(super) fn forward_node(&mut self, i: usize) -> Result<(), NetError> {
+        if let Some(run) = self.run_of(i) {
+            if self.fused[run].first == i {
+                self.forward_fused(run);
+            }
+            return Ok(());
+        }
         let Net { nodes, blobs, storages, store, cache, scratch, .. } = self;
         let node = &mut nodes[i];
         if node.alias || node.kind.fed {
@@ -238,6 +251,7 @@ impl Net {
     /// Puts the loss weights and the given diffs in place: what a backward pass starts from.
     pub fn seed_diffs(&mut self) {
         self.store.make_diffs();
+        self.place_fused_diffs();
         for storage in self.storages.iter_mut().filter(|s| s.starts_zero && s.has_diff) {
             storage.diff.fill(0.0);
         }
@@ -259,6 +273,12 @@ impl Net {
     }
 
     fn backward_node(&mut self, i: usize) -> Result<(), NetError> {
+        if let Some(run) = self.run_of(i) {
+            if self.fused[run].last == i {
+                self.backward_fused(run);
+            }
+            return Ok(());
+        }
         let Net { nodes, blobs, storages, store, cache, scratch, .. } = self;
         let node = &mut nodes[i];
         if !node.backward || node.alias {
@@ -433,7 +453,7 @@ fn view<'a>(blob: &'a Blob, storages: &'a [Storage]) -> View<'a> {
 }
 
 /// Parts of a slab that do not overlap, all to write at once, in the order of `ranges`.
-fn disjoint<'a>(slab: &'a mut [f32], ranges: &[Range<usize>]) -> Short<&'a mut [f32]> {
+pub(super) fn disjoint<'a>(slab: &'a mut [f32], ranges: &[Range<usize>]) -> Short<&'a mut [f32]> {
     let mut order: Short<usize> = (0..ranges.len()).collect();
     order.sort_by_key(|&i| ranges[i].start);
     let mut parts: Short<Option<&mut [f32]>> = ranges.iter().map(|_| None).collect();

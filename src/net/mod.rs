@@ -13,6 +13,7 @@ mod error;
 mod exec;
 mod filter;
 mod forks;
+mod fuse;
 mod info;
 mod lsuv;
 mod outline;
@@ -142,6 +143,8 @@ pub(crate) struct Storage {
     pub has_diff: bool,
     /// Whether the diff starts a backward pass at zero (and the seeds are added to it).
     pub starts_zero: bool,
+    /// Whether layers that run as one bring the diff's memory with them.
+    pub diff_from_run: bool,
 }
 
 /// How a node's backward writes the diff of a bottom.
@@ -202,6 +205,9 @@ pub struct Net {
     kept: BTreeSet<BlobId>,
     /// Number of leading layers whose tops lie in `storages`: all, unless the last pass was planned.
     filled: usize,
+    /// Layers that train as one, and for each layer whether it is in such a run.
+    fused: Vec<fuse::Fused>,
+    parts: Vec<fuse::Part>,
     /// The options of the same names.
     planning: bool,
     exact: bool,

@@ -33,12 +33,13 @@ impl Solver {
         let state = state_of(Phase::Train, options, &train.param, def.param.train_state.as_ref());
         let with = |state: NetState| NetOptions {
             gradients: state.phase == Phase::Train,
+            // What is to be told layer by layer runs layer by layer.
+            plan: state.phase == Phase::Test || !def.param.debug_info(),
             state,
             registry: options.registry.clone(),
             seed,
             pool: options.pool.clone(),
             max_memory: options.max_memory,
-            plan: true,
             exact: false,
         };
         let mut net = Net::build(train, &with(state))?;

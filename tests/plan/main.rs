@@ -6,6 +6,7 @@ mod keep;
 mod random;
 mod rules;
 mod threads;
+mod train;
 
 use cortado::net::{Net, NetOptions, StepInfo, threads::pool};
 use cortado_layers::rng::{fnv1a, splitmix};

@@ -16,18 +16,41 @@ struct Blob {
 }
 
 /// A net that grows from a list of numbers, so that a failing one shrinks.
-struct Grown {
-    text: String,
+pub struct Grown {
+    pub text: String,
     blobs: Vec<Blob>,
 }
 
 impl Grown {
-    fn new(n: usize, c: usize, h: usize, w: usize) -> Grown {
+    pub fn new(n: usize, c: usize, h: usize, w: usize) -> Grown {
         let text = format!(
             "layer {{ name: \"data\" type: \"Input\" top: \"data\" \
              input_param {{ shape {{ dim: {n} dim: {c} dim: {h} dim: {w} }} }} }}\n"
         );
         Grown { text, blobs: vec![Blob { name: "data".into(), c, h, w }] }
+    }
+
+    /// The last blob that was made.
+    pub fn last(&self) -> &str {
+        self.blobs.last().map_or("data", |blob| &blob.name)
+    }
+
+    /// A convolution whose result is normalised, scaled and perhaps rectified, all in place.
+    pub fn normalised(&mut self, [which, c, relu]: [usize; 3]) {
+        let at = self.blobs.len() - 1 - which % self.blobs.len().min(3);
+        let x = self.blobs[at].clone();
+        let fresh = format!("b{}", self.text.lines().count());
+        let top = Blob { name: fresh.clone(), c: 3 + c % 6, ..x.clone() };
+        let param = format!(
+            "convolution_param {{ num_output: {} kernel_size: 3 pad: 1 bias_term: false }}",
+            top.c
+        );
+        self.layer("Convolution", &[&x.name], top.clone(), &param);
+        self.layer("BatchNorm", &[&fresh], top.clone(), "");
+        self.layer("Scale", &[&fresh], top.clone(), "scale_param { bias_term: true }");
+        if relu % 3 != 0 {
+            self.layer("ReLU", &[&fresh], top, "");
+        }
     }
 
     fn layer(&mut self, type_name: &str, bottoms: &[&str], top: Blob, param: &str) {
@@ -48,7 +71,7 @@ impl Grown {
         }
     }
 
-    fn grow(&mut self, [what, which, a, b]: [usize; 4]) {
+    pub fn grow(&mut self, [what, which, a, b]: [usize; 4]) {
         // Late blobs first, so that chains form.
         let at = self.blobs.len() - 1 - which % self.blobs.len().min(3);
         let x = self.blobs[at].clone();

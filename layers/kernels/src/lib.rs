@@ -33,6 +33,7 @@ pub use blocked::{
 pub use conv::PackedConv;
 pub use gemm::{PackedA, Trans};
 pub use geometry::{ConvGeometry, Window};
+pub use norm::Normalizer;
 pub use pool::{PoolGeometry, PoolWindow, Round};
 pub use table::{Kernels, available, kernels, select};
 pub use team::{deal, tasks_shared, together};

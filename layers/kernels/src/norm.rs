@@ -129,6 +129,136 @@ impl Kernels {
     }
 }
 
+/// A normalisation with scale, shift and perhaps a rectifier behind it, one number each per channel.
+#[derive(Clone, Copy, Debug)]
+pub struct Normalizer<'a> {
+    /// Mean of x.
+    pub mean: &'a [f32],
+    /// 1/σ of x.
+    pub inv_std: &'a [f32],
+    /// γ
+    pub gamma: &'a [f32],
+    /// β
+    pub beta: &'a [f32],
+    /// Whether only what is above 0 passes.
+    pub relu: bool,
+}
+
+/// What a channel's loops need.
+#[derive(Clone, Copy)]
+struct Channel {
+    mean: f32,
+    inv_std: f32,
+    scale: f32,
+    shift: f32,
+    low: f32,
+    mean_dz: f32,
+    mean_dz_x: f32,
+}
+
+impl Channel {
+    /// Before the rectifier.
+    #[inline(always)]
+    fn z(self, x: f32) -> f32 {
+        x * self.scale + self.shift
+    }
+
+    #[inline(always)]
+    fn x_norm(self, x: f32) -> f32 {
+        (x - self.mean) * self.inv_std
+    }
+
+    /// dy where the rectifier let z through.
+    #[inline(always)]
+    fn dz(self, dy: f32, x: f32) -> f32 {
+        if self.z(x) > self.low { dy } else { 0.0 }
+    }
+}
+
+impl Normalizer<'_> {
+    fn channels(&self) -> Vec<Channel> {
+        let channel = |ch: usize| {
+            let (mean, inv_std) = (self.mean[ch], self.inv_std[ch]);
+            let scale = self.gamma[ch] * inv_std;
+            let shift = self.beta[ch] - mean * scale;
+            let low = if self.relu { 0.0 } else { f32::NEG_INFINITY };
+            Channel { mean, inv_std, scale, shift, low, mean_dz: 0.0, mean_dz_x: 0.0 }
+        };
+        (0..self.mean.len()).map(channel).collect()
+    }
+}
+
+impl Kernels {
+    /// y = relu(γ · (x − mean) / σ + β), in one sweep.
+    pub fn normalize(
+        &self,
+        [outer, c, inner]: [usize; 3],
+        n: Normalizer<'_>,
+        x: &[f32],
+        y: &mut [f32],
+    ) {
+        let shape = Channels::new(outer, c, inner, x.len());
+        let channels = n.channels();
+        for_io_blocks(SrcDst::Apart(x, y), |at, mut part| {
+            let len = part.len();
+            self.vectorize(
+                #[inline(always)]
+                || {
+                    shape.planes(at, len, |range, ch| {
+                        let of = channels[ch];
+                        blocks::map(part.part(range), move |x| {
+                            let z = of.z(x);
+                            if z <= of.low { of.low } else { z }
+                        });
+                    });
+                },
+            );
+        });
+    }
+
+    /// From dy to dx in the same memory, in two sweeps over x and dy; dγ and dβ are added to.
+    pub fn normalize_backward(
+        &self,
+        [outer, c, inner]: [usize; 3],
+        n: Normalizer<'_>,
+        x: &[f32],
+        diff: &mut [f32],
+        [dgamma, dbeta]: [Option<&mut [f32]>; 2],
+    ) {
+        let shape = Channels::new(outer, c, inner, x.len());
+        let mut channels = n.channels();
+        let sums = self.channel_sums(shape, diff, x, &channels, |dy, x, of| {
+            let dz = f64::from(of.dz(dy, x));
+            [dz, dz * f64::from(of.x_norm(x))]
+        });
+        let count = (outer * inner) as f64;
+        for (of, [dz, dz_x]) in channels.iter_mut().zip(&sums) {
+            (of.mean_dz, of.mean_dz_x) = ((dz / count) as f32, (dz_x / count) as f32);
+        }
+        for (to, i) in [(dbeta, 0), (dgamma, 1)] {
+            let pairs = to.into_iter().flatten().zip(&sums);
+            pairs.for_each(|(to, sums)| *to += sums[i] as f32);
+        }
+        for_io_blocks(SrcDst::InPlace(diff), |at, mut part| {
+            let len = part.len();
+            let x = &x[at..at + len];
+            self.vectorize(
+                #[inline(always)]
+                || {
+                    shape.planes(at, len, |range, ch| {
+                        let of = channels[ch];
+                        let x = &x[range.clone()];
+                        blocks::map2(part.part(range), x, Write::Set, move |dy, x| {
+                            let mean = of.mean_dz + of.mean_dz_x * of.x_norm(x);
+                            (of.dz(dy, x) - mean) * of.scale
+                        });
+                    });
+                },
+            );
+        });
+    }
+}
+
 /// [`Kernels::batch_norm_backward`] where neighbours belong to different channels.
 #[inline(always)]
 fn row_backward(

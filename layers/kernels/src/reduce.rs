@@ -76,13 +76,13 @@ impl Kernels {
     }
 
     /// For each channel the sums of f(a, b, centers\[c\]) over outer and inner.
-    pub(crate) fn channel_sums<const N: usize>(
+    pub(crate) fn channel_sums<C: Copy + Sync, const N: usize>(
         &self,
         shape: Channels,
         a: &[f32],
         b: &[f32],
-        centers: &[f64],
-        f: impl Fn(f32, f32, f64) -> [f64; N] + Sync,
+        centers: &[C],
+        f: impl Fn(f32, f32, C) -> [f64; N] + Sync,
     ) -> Vec<[f64; N]> {
         assert_eq!(a.len(), b.len(), "operands differ in length");
         assert_eq!(centers.len(), shape.c, "one center per channel");
@@ -93,13 +93,13 @@ impl Kernels {
         }
     }
 
-    fn sums_along_planes<const N: usize>(
+    fn sums_along_planes<C: Copy + Sync, const N: usize>(
         &self,
         Channels { outer, c, inner }: Channels,
         a: &[f32],
         b: &[f32],
-        centers: &[f64],
-        f: impl Fn(f32, f32, f64) -> [f64; N] + Sync,
+        centers: &[C],
+        f: impl Fn(f32, f32, C) -> [f64; N] + Sync,
     ) -> Vec<[f64; N]> {
         if c == 1 && outer > 1 {
             let shape = Channels { outer: 1, c, inner: outer * inner };
@@ -131,13 +131,13 @@ impl Kernels {
         partials.chunks(blocks).map(add_up).collect()
     }
 
-    fn sums_across_channels<const N: usize>(
+    fn sums_across_channels<C: Copy + Sync, const N: usize>(
         &self,
         Channels { outer, c, inner }: Channels,
         a: &[f32],
         b: &[f32],
-        centers: &[f64],
-        f: impl Fn(f32, f32, f64) -> [f64; N] + Sync,
+        centers: &[C],
+        f: impl Fn(f32, f32, C) -> [f64; N] + Sync,
     ) -> Vec<[f64; N]> {
         let columns = c * inner;
         let strips = columns.div_ceil(COLUMNS);
@@ -148,7 +148,7 @@ impl Kernels {
             let (block, strip) = (task / strips, task % strips);
             let first = strip * COLUMNS;
             let len = COLUMNS.min(columns - first);
-            let mut center = [0.0; COLUMNS];
+            let mut center = [centers[first / inner]; COLUMNS];
             for (i, center) in center[..len].iter_mut().enumerate() {
                 *center = centers[(first + i) / inner];
             }
@@ -188,11 +188,11 @@ impl Kernels {
 
 /// Adds f over one row to the running sums.
 #[inline(always)]
-fn add_row<const N: usize>(
+fn add_row<C: Copy, const N: usize>(
     a: &[f32],
     b: &[f32],
-    center: f64,
-    f: &impl Fn(f32, f32, f64) -> [f64; N],
+    center: C,
+    f: &impl Fn(f32, f32, C) -> [f64; N],
     sums: &mut [[f64; SUMS]; N],
 ) {
     // Four terms for each access to a running sum.

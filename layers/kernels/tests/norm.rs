@@ -3,7 +3,7 @@
 mod support;
 
 use cortado_kernels::reference::lrn::Lrn;
-use cortado_kernels::{Kernels, SrcDst, Write, available, reference};
+use cortado_kernels::{Kernels, Normalizer, SrcDst, Write, available, reference};
 use proptest::prelude::*;
 use support::*;
 
@@ -122,6 +122,48 @@ proptest! {
             check_ways(&dy, &expected, 2e-6, |diff, write| {
                 k.batch_norm_backward(outer, c, inner, &x, &inv_std, diff, write);
             });
+        }
+    }
+
+    #[test]
+    fn a_normaliser_is_its_layers_one_by_one(
+        outer in 1..6_usize,
+        c in 1..70_usize,
+        inner in prop_oneof![1..30_usize, 500..520_usize],
+        relu: bool,
+    ) {
+        let n = outer * c * inner;
+        let (x, dy) = (numbers(n, 1), numbers(n, 2));
+        let of: [Vec<f32>; 4] = [3, 4, 5, 6].map(|seed| numbers(c, seed));
+        let [mean, inv_std, gamma, beta] = of.each_ref().map(|of| &of[..]);
+        let shape = [outer, c, inner];
+        let (mut y_e, mut dx_e) = (vec![0.0; n], vec![0.0; n]);
+        let (mut dgamma_e, mut dbeta_e) = (vec![1.0; c], vec![2.0; c]);
+        // In f64, so that the two differ in the sign of a result near 0 as seldom as can be.
+        let wide = |of: &[f32]| of.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
+        let numbers = of.each_ref().map(|of| wide(of));
+        reference::norm::normalize(
+            shape, numbers.each_ref().map(|of| &of[..]), relu, &wide(&x), &wide(&dy), &mut y_e,
+            &mut dx_e, [&mut dgamma_e, &mut dbeta_e],
+        );
+        // Where it is the last bit that decides whether an element passes, anything goes.
+        let near = |i: usize| {
+            let ch = i / inner % c;
+            relu && (f64::from(gamma[ch]) * f64::from(x[i] - mean[ch]) * f64::from(inv_std[ch])
+                + f64::from(beta[ch])).abs() < 1e-5
+        };
+        prop_assume!(!(0..n).any(near));
+        let narrow = |of: &[f64]| of.iter().map(|&x| x as f32).collect::<Vec<f32>>();
+        for k in available() {
+            let of = Normalizer { mean, inv_std, gamma, beta, relu };
+            let (mut y, mut diff) = (vec![f32::NAN; n], dy.clone());
+            let (mut dgamma, mut dbeta) = (vec![1.0; c], vec![2.0; c]);
+            k.normalize(shape, of, &x, &mut y);
+            k.normalize_backward(shape, of, &x, &mut diff, [Some(&mut dgamma), Some(&mut dbeta)]);
+            assert_close(&y, &narrow(&y_e), 1e-5, 1e-5);
+            assert_close(&diff, &narrow(&dx_e), 1e-5, 2e-5);
+            assert_close(&dgamma, &narrow(&dgamma_e), 1e-5, 1e-4);
+            assert_close(&dbeta, &narrow(&dbeta_e), 1e-5, 1e-4);
         }
     }
 

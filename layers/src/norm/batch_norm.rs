@@ -64,8 +64,13 @@ fn needs(def: &LayerDef) -> Needs {
 /// With global statistics an affine map, the forks' scale and bias included.
 fn lower(cx: &LowerCx<'_>) -> Option<Prim> {
     let p = cx.def.batch_norm_param.clone().unwrap_or_default();
-    if !global(&p, cx.phase) || cx.bottoms[0].len() < 2 || p.relu() {
+    let own = cx.param(3).is_none() && !p.relu();
+    if cx.bottoms[0].len() < 2 || p.relu() {
         return None;
+    }
+    if !global(&p, cx.phase) {
+        let (fraction, eps) = (p.moving_average_fraction(), p.eps());
+        return own.then_some(Prim::Normalize { fraction, eps });
     }
     let factor = cx.param(2)?.data[0];
     let factor = if factor == 0.0 { 0.0 } else { 1.0 / factor };
@@ -89,6 +94,25 @@ fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     let scaled = nvidia || intel;
     let biased = nvidia || (intel && param.bias_term());
     Ok(Box::new(BatchNormLayer { param, scaled, biased, channels: 0, dims: [0; 3] }))
+}
+
+/// The state (sums of means, of variances, of weights) follows a batch of `count` elements per channel.
+pub fn follow(
+    [means, vars, factor]: [&mut [f32]; 3],
+    mean: &[f32],
+    var: &[f32],
+    count: usize,
+    fraction: f32,
+) {
+    let m = count as f32;
+    let unbiased = if m > 1.0 { m / (m - 1.0) } else { 1.0 };
+    factor[0] = fraction * factor[0] + 1.0;
+    for (sum, mean) in means.iter_mut().zip(mean) {
+        *sum = fraction * *sum + mean;
+    }
+    for (sum, var) in vars.iter_mut().zip(var) {
+        *sum = fraction * *sum + unbiased * var;
+    }
 }
 
 struct BatchNormLayer {
@@ -214,13 +238,7 @@ impl Layer for BatchNormLayer {
                 None => &*cx.tops[0].data,
             };
             k.moments(outer, c, inner, x, mean, var);
-            let m = (outer * inner) as f32;
-            let unbiased = if m > 1.0 { m / (m - 1.0) } else { 1.0 };
-            factor.data[0] = fraction * factor.data[0] + 1.0;
-            for i in 0..c {
-                means.data[i] = fraction * means.data[i] + mean[i];
-                vars.data[i] = fraction * vars.data[i] + unbiased * var[i];
-            }
+            follow([means.data, vars.data, factor.data], mean, var, outer * inner, fraction);
         }
         for i in 0..c {
             var[i] = 1.0 / (var[i] + eps).sqrt();

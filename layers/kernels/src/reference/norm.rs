@@ -49,3 +49,32 @@ pub fn batch_norm_backward<T: Real>(
         }
     }
 }
+
+/// y = relu(γ · (x − mean) / σ + β) and, from dy, dx, dγ and dβ: layer by layer.
+#[allow(clippy::too_many_arguments)]
+pub fn normalize<T: Real>(
+    shape: [usize; 3],
+    [mean, inv_std, gamma, beta]: [&[T]; 4],
+    relu: bool,
+    x: &[T],
+    dy: &[T],
+    y: &mut [T],
+    dx: &mut [T],
+    [dgamma, dbeta]: [&mut [T]; 2],
+) {
+    let [_, c, inner] = shape;
+    let mut x_norm = x.to_vec();
+    let mut dz = dy.to_vec();
+    for i in 0..x.len() {
+        let ch = i / inner % c;
+        x_norm[i] = (x[i] - mean[ch]) * inv_std[ch];
+        y[i] = gamma[ch] * x_norm[i] + beta[ch];
+        if relu && y[i] <= T::from_f64(0.0) {
+            (y[i], dz[i]) = (T::from_f64(0.0), T::from_f64(0.0));
+        }
+        dgamma[ch] += dz[i] * x_norm[i];
+        dbeta[ch] += dz[i];
+    }
+    let dx_norm: Vec<T> = dz.iter().enumerate().map(|(i, &dz)| dz * gamma[i / inner % c]).collect();
+    batch_norm_backward(shape, &x_norm, inv_std, &dx_norm, dx);
+}
