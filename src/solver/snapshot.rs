@@ -55,7 +55,7 @@ impl Solver {
         let message = self.state(&model, saved.checksum);
         match self.is_hdf5() {
             true => state_hdf5::write(&*self.disk, &state, &message)?,
-            false => wire::save_message(&*self.disk, &state, &message)?,
+            false => wire::save_state_on(&*self.disk, &state, &message)?,
         }
         self.saved = Some(self.iter);
         watcher.event(&Event::Snapshot { model: &model, state: &state });

@@ -21,8 +21,8 @@ pub use model::{Generation, Model, ModelLayer};
 pub use seal::check_seal;
 pub use upgraded::upgraded_net;
 pub use write::{
-    BlobOut, LayerOut, Saved, save_blob, save_message, save_model, save_model_on, write_file,
-    write_file_on, write_model,
+    BlobOut, LayerOut, Saved, save_blob, save_message, save_model, save_model_on, save_state_on,
+    write_file, write_file_on, write_model,
 };
 
 use crate::caffe::{Datum, NetParameter, SolverState};

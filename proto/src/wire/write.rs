@@ -8,7 +8,7 @@ use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
 use super::disk::{Disk, RealDisk};
 use super::seal::{Summed, write_sealed};
-use crate::caffe::{BlobShape, LayerParameter};
+use crate::caffe::{BlobShape, LayerParameter, SolverState};
 use crate::error::{Diagnostic, Error};
 
 /// Largest binary the original reads.
@@ -155,12 +155,20 @@ pub fn save_blob(path: impl AsRef<Path>, shape: &[usize], data: &[f32]) -> Resul
     write_file(path.as_ref(), |out| BlobOut { shape, data, diff: None }.write(out))
 }
 
-/// Writes a message (solver state) with its seal.
+/// Writes a message.
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn save_message(disk: &dyn Disk, path: &Path, message: &impl Message) -> Result<(), Error> {
-    let bytes = message.encode_to_vec();
+pub fn save_message(path: impl AsRef<Path>, message: &impl Message) -> Result<(), Error> {
+    write_file(path.as_ref(), |out| out.write_all(&message.encode_to_vec()))
+}
+
+/// Writes a solver state with its seal.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn save_state_on(disk: &dyn Disk, path: &Path, state: &SolverState) -> Result<(), Error> {
+    let bytes = state.encode_to_vec();
     let write = |out: &mut dyn Write| write_sealed(out, |out| out.write_all(&bytes));
     write_file_on(disk, path, write).map(|_| ())
 }
