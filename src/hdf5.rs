@@ -28,9 +28,17 @@ pub enum Content<'a> {
 }
 
 #[cfg(feature = "hdf5")]
-pub use with_hdf5::{Reader, write};
+pub use with_hdf5::{Reader, write_on};
 #[cfg(not(feature = "hdf5"))]
-pub use without_hdf5::{Reader, write};
+pub use without_hdf5::{Reader, write_on};
+
+/// Writes a file with these contents, whole or not at all.
+///
+/// # Errors
+/// It can't be written.
+pub fn write(path: &Path, contents: &[(String, Content<'_>)]) -> Result<(), cortado_proto::Error> {
+    write_on(&cortado_proto::wire::RealDisk, path, contents).map(|_| ())
+}
 
 #[cfg(feature = "hdf5")]
 mod with_hdf5 {
@@ -193,19 +201,22 @@ mod with_hdf5 {
         }
     }
 
-    /// Writes a file with these contents, whole or not at all, in a form that old readers know.
+    /// Writes a file with these contents, whole or not at all, in a form that old readers know. Gives
+    /// its checksum.
     ///
     /// # Errors
     /// It can't be written.
-    pub fn write(
+    pub fn write_on(
+        disk: &dyn wire::Disk,
         path: &Path,
         contents: &[(String, Content<'_>)],
-    ) -> Result<(), cortado_proto::Error> {
+    ) -> Result<u32, cortado_proto::Error> {
         let mut builder = FileBuilder::new();
         builder.with_libver_bounds(LibVer::Earliest, LibVer::V18);
         let entries: Vec<_> = contents.iter().map(|(at, content)| (&at[..], content)).collect();
         fill(&mut builder, &entries);
-        wire::write_file(path, |out| builder.finish_to(out).map_err(io::Error::other))
+        let write = |out: &mut dyn io::Write| builder.finish_to(out).map_err(io::Error::other);
+        wire::write_file_on(disk, path, write)
     }
 
     /// A file or a group being built.
@@ -327,7 +338,11 @@ mod without_hdf5 {
     ///
     /// # Errors
     /// Always.
-    pub fn write(path: &Path, _: &[(String, Content<'_>)]) -> Result<(), cortado_proto::Error> {
-        cortado_proto::wire::write_file(path, |_| Err(std::io::Error::other(WHY)))
+    pub fn write_on(
+        disk: &dyn cortado_proto::wire::Disk,
+        path: &Path,
+        _: &[(String, Content<'_>)],
+    ) -> Result<u32, cortado_proto::Error> {
+        cortado_proto::wire::write_file_on(disk, path, |_| Err(std::io::Error::other(WHY)))
     }
 }

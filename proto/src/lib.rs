@@ -17,6 +17,7 @@ pub mod caffe {
 pub mod def;
 pub mod defaults;
 pub mod error;
+mod overrides;
 pub mod schema;
 pub mod span;
 pub mod text;

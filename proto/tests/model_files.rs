@@ -301,3 +301,34 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn sealed_files_tell_every_cut_and_every_changed_byte() {
+    let net = small_net();
+    let layer = &net.layer[0];
+    let shapes: Vec<Vec<usize>> =
+        layer.blobs.iter().map(|b| wire::blob_shape(b).unwrap().0).collect();
+    let blobs = layer.blobs.iter().zip(&shapes);
+    let blobs: Vec<_> =
+        blobs.map(|(b, shape)| BlobOut { shape, data: &b.data, diff: None }).collect();
+    let path = scratch("sealed.caffemodel");
+    wire::save_model(&path, "small", &[LayerOut { param: layer, blobs }]).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    assert!(wire::check_seal(&bytes).unwrap());
+    assert_eq!(Model::from_bytes(bytes.clone()).unwrap().layers.len(), 1);
+    for length in 11..bytes.len() {
+        assert!(wire::check_seal(&bytes[..length]).is_err(), "cut at {length}");
+        assert!(Model::from_bytes(bytes[..length].to_vec()).is_err(), "cut at {length}");
+    }
+    for at in 3..bytes.len() {
+        let mut changed = bytes.clone();
+        changed[at] ^= 0x10;
+        assert!(wire::check_seal(&changed).is_err(), "byte {at}");
+    }
+    // Files of others have none; those that others wrote again have it no more at their head.
+    let decoded = wire::decode_net(&bytes).unwrap();
+    assert!(!wire::check_seal(&prost::Message::encode_to_vec(&decoded)).unwrap());
+    assert!(!wire::check_seal(&[]).unwrap());
+    let (upgraded, _) = wire::upgraded_net(&bytes).unwrap();
+    assert!(Model::from_bytes(upgraded).is_ok());
+}

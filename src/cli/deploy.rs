@@ -1,7 +1,6 @@
 //! `cortado deploy`.
 
 use std::collections::HashSet;
-use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;

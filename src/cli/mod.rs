@@ -16,6 +16,7 @@ mod test;
 mod time;
 mod train;
 mod upgrade;
+mod watchdog;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -100,9 +101,32 @@ pub struct RunArgs {
     /// Stages of the net, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "A,B")]
     stage: Vec<String>,
+    /// Memory a net may take, such as 500M or 8G; more is an error before anything is allocated
+    #[arg(long, default_value = "64G", value_name = "SIZE", value_parser = size)]
+    max_memory: u64,
     /// Accepted for compatibility and ignored: everything runs on the CPU
     #[arg(long, value_name = "ID", hide = true)]
     gpu: Option<String>,
+}
+
+/// A number of bytes: `1000`, `500M`, `8G`.
+fn size(text: &str) -> Result<u64, String> {
+    let wanted = || format!("wants a number of bytes such as 500M or 8G, found `{text}`");
+    let shift = match text.to_ascii_uppercase().trim_end_matches('B').chars().last() {
+        Some('K') => 10,
+        Some('M') => 20,
+        Some('G') => 30,
+        Some('T') => 40,
+        _ => 0,
+    };
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().map_err(|_| wanted())?;
+    let units = text.len() - digits.len();
+    let is_known = units == 0 || (shift > 0 && units <= 2);
+    number
+        .checked_shl(shift)
+        .filter(|bytes| is_known && bytes >> shift == number)
+        .ok_or_else(wanted)
 }
 
 impl RunArgs {

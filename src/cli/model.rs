@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use cortado::net::{Net, NetOptions, NetState};
+use cortado::net::{CopyOptions, Net, NetOptions, NetState};
 use cortado_layers::Phase;
 
 use super::{Failure, RunArgs, log};
@@ -17,6 +17,9 @@ pub struct ModelArgs {
     /// Trained weights (.caffemodel); several files, separated by commas, are loaded in turn
     #[arg(long, value_delimiter = ',', value_name = "FILE,…")]
     pub weights: Vec<PathBuf>,
+    /// Pass over layers whose weights do not fit
+    #[arg(long)]
+    pub skip_mismatch: bool,
 }
 
 /// How a net that is only used runs.
@@ -43,23 +46,32 @@ impl ModelArgs {
         let mut options = NetOptions::new(phase);
         (options.plan, options.exact, options.gradients) = (!plan.no_plan, plan.exact, gradients);
         options.state = NetState { phase, level: run.level, stages: run.stage.clone() };
-        options.pool = run.pool();
+        (options.pool, options.max_memory) = (run.pool(), run.max_memory);
         let mut net = Net::from_file(&self.model, &options)?;
         run.note();
         net.notes().iter().for_each(|note| log::plain(&note.to_string()));
-        load_weights(&mut net, &self.weights)?;
+        load_weights(&mut net, &self.weights, self.skip_mismatch)?;
         Ok(net)
     }
 }
 
-/// Copies weight files into a net, one after the other, and reports what became of the layers.
-pub fn load_weights(net: &mut Net, files: &[PathBuf]) -> Result<(), Failure> {
+/// Copies weight files into a net, one after the other, and reports what became of the layers: of each
+/// file, then of all.
+pub fn load_weights(net: &mut Net, files: &[PathBuf], skip_mismatch: bool) -> Result<(), Failure> {
+    let mut fresh: Option<Vec<String>> = None;
     for file in files {
-        let report = net.copy_from(file)?;
+        let report = net.copy_with(file, CopyOptions { skip_mismatch })?;
         for layer in &report.skipped {
             log::line(&format!("Ignoring source layer {layer}"));
         }
         log::line(&format!("{}: {report}", file.display()));
+        match &mut fresh {
+            None => fresh = Some(report.fresh),
+            Some(fresh) => fresh.retain(|layer| report.fresh.contains(layer)),
+        }
+    }
+    if let Some(fresh) = fresh.filter(|fresh| !fresh.is_empty() && files.len() > 1) {
+        log::line(&format!("In no file, with start values of their own: {}", fresh.join(", ")));
     }
     Ok(())
 }

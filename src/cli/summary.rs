@@ -60,7 +60,7 @@ pub fn run(args: SummaryArgs) -> Result<(), Failure> {
     let Some(file) = args.file.or(args.model) else {
         return Err(Failure::Usage("a net is wanted".to_owned()));
     };
-    let model = ModelArgs { model: file, weights: Vec::new() };
+    let model = ModelArgs { model: file, weights: Vec::new(), skip_mismatch: false };
     let net = model.load(args.phase.into(), &args.run, PlanArgs::default(), true)?;
     let summary = summarise(&net);
     match args.json {

@@ -3,12 +3,17 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use cortado::solver::{Event, Request, Solver, SolverOptions, Watcher, shown};
+use cortado::solver::{
+    Event, Guards, Request, Solver, SolverOptions, Watcher, newest_snapshot, shown,
+};
+use cortado_proto::SolverDef;
 
 use super::log::{self, Progress};
 use super::model::load_weights;
+use super::watchdog::Watchdog;
 use super::{Failure, RunArgs};
 
 /// Train a net from a solver file, or go on from a snapshot
@@ -16,19 +21,33 @@ use super::{Failure, RunArgs};
 #[command(
     after_help = "Examples:\n  cortado train --solver models/lenet/quick_solver.prototxt\n  \
     cortado train --solver solver.prototxt --snapshot lenet_iter_500.solverstate\n  \
-    cortado train --solver solver.prototxt --weights base.caffemodel\n\n\
-    Ctrl-C stops after the running iteration and writes a snapshot; SIGHUP writes one and goes on."
+    cortado train --solver solver.prototxt --snapshot auto\n  \
+    cortado train --solver solver.prototxt --weights base.caffemodel --set base_lr=0.001\n\n\
+    Ctrl-C stops after the running iteration and writes a snapshot; SIGHUP and SIGUSR1 write one and go on."
 )]
 pub struct TrainArgs {
     /// The solver (.prototxt)
     #[arg(long, value_name = "FILE")]
     solver: PathBuf,
-    /// Go on from this snapshot (.solverstate)
-    #[arg(long, value_name = "FILE", conflicts_with = "weights")]
+    /// Go on from this snapshot (either of its files); `auto`: from the newest whole one of the
+    /// solver's prefix, or from the start where there is none
+    #[arg(long, value_name = "FILE|auto", conflicts_with = "weights")]
     snapshot: Option<PathBuf>,
     /// Start from these weights (.caffemodel), separated by commas
     #[arg(long, value_delimiter = ',', value_name = "FILE,…")]
     weights: Vec<PathBuf>,
+    /// Pass over layers whose weights do not fit
+    #[arg(long)]
+    skip_mismatch: bool,
+    /// Put a value in place of the solver file's, such as base_lr=0.01; may be given often
+    #[arg(long, value_name = "FIELD=VALUE")]
+    set: Vec<String>,
+    /// Guards that do not stand, separated by commas
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "GUARD,…")]
+    no_guard: Vec<Guard>,
+    /// Say so when a layer has been at work for so long; 0 never
+    #[arg(long, default_value_t = 60.0, value_name = "SECONDS", value_parser = seconds)]
+    stall_seconds: f64,
     /// What Ctrl-C does
     #[arg(long, value_enum, default_value = "stop", value_name = "EFFECT")]
     sigint_effect: Effect,
@@ -46,20 +65,54 @@ enum Effect {
     None,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Guard {
+    /// Loss or gradient that is not finite
+    Nan,
+    /// Exploding gradients
+    Gradients,
+    /// Dead ReLUs
+    Relus,
+    /// Doubtful labels
+    Labels,
+    /// All of them
+    All,
+}
+
+fn guards(off: &[Guard]) -> Guards {
+    let stands = |guard: Guard| !off.contains(&guard) && !off.contains(&Guard::All);
+    let mut guards = Guards::NONE;
+    guards.non_finite = stands(Guard::Nan);
+    guards.gradients = stands(Guard::Gradients);
+    guards.relus = stands(Guard::Relus);
+    guards.labels = stands(Guard::Labels);
+    guards
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|seconds| (0.0..1e9).contains(seconds));
+    number.ok_or_else(|| format!("wants seconds, 0 or more, found `{text}`"))
+}
+
 /// Runs the command.
 pub fn run(args: TrainArgs) -> Result<(), Failure> {
     let options = SolverOptions {
         pool: args.run.pool(),
         level: args.run.level,
         stages: args.run.stage.clone(),
+        max_memory: args.run.max_memory,
+        guards: guards(&args.no_guard),
         ..SolverOptions::default()
     };
     let mut watcher = Console::new(&args)?;
-    let mut solver = Solver::from_file(&args.solver, &options)?;
+    let mut def = SolverDef::read(&args.solver)?;
+    def.set(&args.set)?;
+    let mut solver = Solver::build(def, &options)?;
     args.run.note();
     solver.notes().iter().for_each(|note| log::plain(&note.to_string()));
     log::line(&format!("Starting Optimization with seed {}", solver.seed()));
-    match &args.snapshot {
+    solver.claim_prefix()?;
+    match snapshot(&args, &solver) {
         Some(state) => {
             log::line(&format!("Resuming from {}", state.display()));
             let report = solver.restore(state)?;
@@ -69,16 +122,31 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
             let named = solver.param().weights.iter().flat_map(|list| list.split(','));
             let named: Vec<PathBuf> = named.map(|path| PathBuf::from(path.trim())).collect();
             let weights = if args.weights.is_empty() { named } else { args.weights };
-            load_weights(solver.net_mut(), &weights)?;
+            load_weights(solver.net_mut(), &weights, args.skip_mismatch)?;
         }
     }
-    solver.check_prefix()?;
+    let patience = Duration::from_secs_f64(args.stall_seconds);
+    let _watchdog = Watchdog::start(solver.pulses(), patience);
     let progress = Progress::new(solver.max_iter(), "training");
     progress.start_at(solver.iter());
     watcher.progress = Some(progress);
     solver.solve(&mut watcher)?;
     solver.close()?;
     Ok(())
+}
+
+/// The snapshot to go on from.
+fn snapshot(args: &TrainArgs, solver: &Solver) -> Option<PathBuf> {
+    let given = args.snapshot.clone()?;
+    if given.as_os_str() != "auto" {
+        return Some(given);
+    }
+    let (newest, damaged) = newest_snapshot(solver.prefix());
+    damaged.iter().for_each(|why| log::line(&format!("warning: {why}")));
+    if newest.is_none() {
+        log::line("There is no snapshot yet: starting from the beginning");
+    }
+    newest
 }
 
 /// Prints what a solver reports, and passes signals on to it.
@@ -107,24 +175,30 @@ impl Console {
         };
         let registered = on(signal_hook::consts::SIGINT, args.sigint_effect)
             .and_then(|()| on(signal_hook::consts::SIGTERM, Effect::Stop))
-            .and_then(|()| on_hangup(&on, args.sighup_effect));
+            .and_then(|()| on_others(&on, args.sighup_effect));
         registered.map_err(|e| Failure::Input(format!("error: cannot listen to signals: {e}")))?;
         Ok(Console { progress: None, accuracy: String::new(), stop, snapshot })
     }
 }
 
 #[cfg(unix)]
-fn on_hangup(
+fn on_others(
     on: &dyn Fn(i32, Effect) -> std::io::Result<()>,
-    effect: Effect,
+    hangup: Effect,
 ) -> std::io::Result<()> {
-    on(signal_hook::consts::SIGHUP, effect)
+    use signal_hook::consts::{SIGHUP, SIGUSR1, SIGXCPU, SIGXFSZ};
+    on(SIGHUP, hangup)?;
+    on(SIGUSR1, Effect::Snapshot)?;
+    // The time is up soon.
+    on(SIGXCPU, Effect::Stop)?;
+    // A file over the limit becomes an error of the write.
+    on(SIGXFSZ, Effect::None)
 }
 
 #[cfg(not(unix))]
-fn on_hangup(
+fn on_others(
     _on: &dyn Fn(i32, Effect) -> std::io::Result<()>,
-    _effect: Effect,
+    _hangup: Effect,
 ) -> std::io::Result<()> {
     Ok(())
 }

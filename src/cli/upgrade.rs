@@ -1,6 +1,5 @@
 //! `cortado upgrade-net` and `cortado upgrade-solver`.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;

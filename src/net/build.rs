@@ -12,7 +12,8 @@ use cortado_proto::{Diagnostic, ErrorKind, Origin, schema};
 
 use super::splits::{Wired, splits};
 use super::{
-    Blob, BlobId, Net, NetError, NetErrorKind, NetErrors, NetOptions, Node, ParamStore, Short,
+    Blob, BlobId, Net, NetError, NetErrorKind, NetErrors, NetOptions, Node, ParamStore, Pulse,
+    Short,
 };
 
 /// Name of the tops that losses get without asking.
@@ -44,6 +45,8 @@ impl Net {
         let mut outputs: Vec<BlobId> = (0..blobs.len()).filter(|&id| named(&blobs[id])).collect();
         outputs.sort_by(|&a, &b| blobs[a].name.cmp(&blobs[b].name));
         let inputs = nodes.iter().filter(|n| n.kind.fed).flat_map(|n| n.tops.clone()).collect();
+        let named = |node: &Node| (node.def.name().to_owned(), node.def.r#type().to_owned());
+        let pulse = Pulse::of(nodes.iter().map(named));
         let mut net = Net {
             name: param.name().to_owned(),
             source,
@@ -70,6 +73,9 @@ impl Net {
             pool: options.pool.clone(),
             notes,
             debug: None,
+            trace: None,
+            pulse,
+            max_memory: options.max_memory,
         };
         net.check(options.gradients, param.force_backward())?;
         net.limit_memory(options.max_memory)?;
@@ -77,7 +83,19 @@ impl Net {
         Ok(net)
     }
 
-    fn limit_memory(&self, limit: u64) -> Result<(), NetErrors> {
+    /// Refuses a layer with which so many bytes beside blobs are too much.
+    pub(super) fn limit_kept(&self, i: usize, bytes: u64) -> Result<(), NetError> {
+        if bytes <= self.max_memory {
+            return Ok(());
+        }
+        let (wanted, limit) = (bytes >> 20, self.max_memory >> 20);
+        let why = format!(
+            "up to this layer, {wanted} MiB are kept for backward or needed beside, over the limit of {limit} MiB"
+        );
+        Err(NetError::at(&self.nodes[i].def, None, NetErrorKind::Size(why)))
+    }
+
+    pub(super) fn limit_memory(&self, limit: u64) -> Result<(), NetErrors> {
         let mut largest: HashMap<usize, &Blob> = HashMap::new();
         for blob in &self.blobs {
             largest.entry(blob.storage).or_insert(blob);

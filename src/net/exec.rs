@@ -17,9 +17,14 @@ impl Net {
     /// user fills or asks for).
     pub fn reshape(&mut self) -> Result<(), NetErrors> {
         self.forget_plan();
+        let mut kept = 0u64;
         for i in 0..self.nodes.len() {
             self.reshape_node(i).map_err(NetErrors::from)?;
+            let saved = self.nodes[i].saved.iter().map(|tensor| tensor.data().len() as u64);
+            kept += 4 * saved.sum::<u64>();
+            self.limit_kept(i, kept)?;
         }
+        self.limit_memory(self.max_memory)?;
         match self.is_planned() {
             true => {
                 self.filled = 0;
@@ -59,7 +64,7 @@ impl Net {
 
     fn reshape_node(&mut self, i: usize) -> Result<(), NetError> {
         let alone = self.run_of(i).is_none();
-        let node = &mut self.nodes[i];
+        let mut node = &mut self.nodes[i];
         let bottoms: Short<Shape> =
             node.bottoms.iter().map(|&b| self.blobs[b].shape.clone()).collect();
         let mut tops: Short<Shape> =
@@ -81,6 +86,10 @@ impl Net {
                 // The run keeps what it wants itself.
                 saved.clear();
             }
+            let values = |shape: &Shape| shape.checked_count().map_or(u64::MAX, |n| n as u64);
+            let own = saved.iter().map(values).fold(scratch as u64, u64::saturating_add);
+            self.limit_kept(i, own.saturating_mul(4))?;
+            node = &mut self.nodes[i];
             node.saved.resize_with(saved.len(), Default::default);
             node.saved.iter_mut().zip(&saved).for_each(|(tensor, shape)| tensor.resize(shape));
             node.scratch = scratch;
@@ -130,6 +139,7 @@ impl Net {
             self.run_layers(missing)?;
             self.run_layers(range)
         });
+        self.pulse.rest();
         self.passes += 1;
         loss
     }
@@ -170,6 +180,7 @@ impl Net {
 
     /// Asks a dynamic layer for the shapes of its tops. Whether one changed.
     fn measure(&mut self, i: usize) -> Result<bool, NetError> {
+        self.pulse.begin(i);
         let node = &mut self.nodes[i];
         let bottoms: Vec<View> =
             node.bottoms.iter().map(|&b| view(&self.blobs[b], &self.storages)).collect();
@@ -191,6 +202,7 @@ impl Net {
     }
 
     pub(super) fn forward_node(&mut self, i: usize) -> Result<(), NetError> {
+        self.pulse.begin(i);
         if let Some(run) = self.run_of(i) {
             if self.fused[run].first == i {
                 self.forward_fused(run);
@@ -225,6 +237,9 @@ impl Net {
             storages[blobs[b].storage].data = data;
         }
         result?;
+        if self.trace == Some(None) {
+            self.trace_forward(i);
+        }
         if self.debug.is_some() {
             self.debug_forward(i);
         }
@@ -269,7 +284,9 @@ impl Net {
     /// The backward pass of some layers only, last to first.
     pub fn backward_range(&mut self, range: Range<usize>) -> Result<(), NetError> {
         let pool = self.pool.clone();
-        threads::pass(&pool, || range.rev().try_for_each(|i| self.backward_node(i)))
+        let done = threads::pass(&pool, || range.rev().try_for_each(|i| self.backward_node(i)));
+        self.pulse.rest();
+        done
     }
 
     fn backward_node(&mut self, i: usize) -> Result<(), NetError> {
@@ -284,6 +301,7 @@ impl Net {
         if !node.backward || node.alias {
             return Ok(());
         }
+        self.pulse.begin(i);
         let mut taken: Short<Vec<f32>> = (0..node.bottoms.len())
             .map(|j| match node.diff_to[j] {
                 DiffTo::Nobody => Vec::new(),
@@ -377,6 +395,9 @@ impl Net {
             }
         }
         result.map_err(|e| NetError::from_layer(&node.def, e))?;
+        if self.trace == Some(None) {
+            self.trace_backward(i);
+        }
         if self.debug.is_some() {
             self.debug_backward(i);
         }

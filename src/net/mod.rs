@@ -16,11 +16,13 @@ mod forks;
 mod fuse;
 mod info;
 mod lsuv;
+mod mark;
 mod outline;
 mod params;
 mod plan;
 mod splits;
 pub mod threads;
+mod trace;
 mod weights;
 mod weights_hdf5;
 
@@ -40,10 +42,12 @@ pub use error::{NetError, NetErrorKind, NetErrors};
 pub(crate) use filter::{filter, phase_of};
 pub use forks::fork_of;
 pub use info::LayerInfo;
+pub use mark::Mark;
 pub use outline::{Outline, OutlineLayer, default_shapes};
 pub use params::{Param, ParamId, ParamStore};
 pub use plan::StepInfo;
-pub use weights::{CopyReport, WeightsError};
+pub use trace::{NonFinite, Pulse};
+pub use weights::{CopyOptions, CopyReport, WeightsError};
 
 pub(crate) type Short<T> = SmallVec<[T; 4]>;
 
@@ -223,6 +227,10 @@ pub struct Net {
     notes: Vec<Diagnostic>,
     /// Where debug lines go.
     pub debug: Option<DebugSink>,
+    /// While values that are not finite are looked for: the first.
+    trace: Option<Option<NonFinite>>,
+    pulse: Arc<Pulse>,
+    max_memory: u64,
 }
 
 impl Net {

@@ -122,6 +122,30 @@ impl ParamStore {
         ids.for_each(|id| self.params[id].version += 1);
     }
 
+    /// What the layers keep themselves.
+    pub(crate) fn state(&self) -> &[f32] {
+        &self.state
+    }
+
+    /// Goes back to an earlier state; that of another store is none.
+    pub(crate) fn set_state(&mut self, state: &[f32]) {
+        if state.len() == self.state.len() {
+            self.state.copy_from_slice(state);
+            let kept = self.params.iter_mut().filter(|param| param.kind == ParamKind::State);
+            kept.for_each(|param| param.version += 1);
+        }
+    }
+
+    /// Whether all weights and all state are finite.
+    pub fn is_finite(&self) -> bool {
+        self.weights.iter().chain(&self.state).all(|v| v.is_finite())
+    }
+
+    /// All diffs, before the first backward none.
+    pub(crate) fn diffs(&self) -> &[f32] {
+        &self.diffs
+    }
+
     pub(crate) fn make_diffs(&mut self) {
         self.diffs.resize(self.weights.len(), 0.0);
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use cortado_layers::Shape;
 use cortado_proto::caffe::BlobProto;
-use cortado_proto::wire::{self, BlobOut, LayerOut, Model, ModelLayer};
+use cortado_proto::wire::{self, BlobOut, Disk, LayerOut, Model, ModelLayer, RealDisk, Saved};
 use cortado_proto::{Diagnostic, ErrorKind};
 
 use super::{Net, Node};
@@ -20,13 +20,30 @@ pub struct CopyReport {
     pub skipped: Vec<String>,
     /// Layers of the net with parameters that the file does not have: they stay as they were.
     pub fresh: Vec<String>,
+    /// Layers whose parameters differ in shape and were passed over, as asked for.
+    pub mismatched: Vec<String>,
+    /// Layers among the copied that have another form in the file: InnerProduct there, Convolution
+    /// here, or the reverse. The values lie in the same order.
+    pub reshaped: Vec<String>,
+}
+
+/// How weights are copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CopyOptions {
+    /// Passes over layers that do not fit, in place of copying nothing at all.
+    pub skip_mismatch: bool,
 }
 
 impl fmt::Display for CopyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let layers = |n: usize| if n == 1 { "layer" } else { "layers" };
         write!(f, "copied {} {}", self.copied.len(), layers(self.copied.len()))?;
-        for (what, list) in [("not in this net", &self.skipped), ("not in the file", &self.fresh)] {
+        for (what, list) in [
+            ("of another form in the file", &self.reshaped),
+            ("passed over since they do not fit", &self.mismatched),
+            ("not in this net", &self.skipped),
+            ("not in the file", &self.fresh),
+        ] {
             if !list.is_empty() {
                 write!(f, "; {} {what}: {}", list.len(), short_list(list))?;
             }
@@ -68,30 +85,51 @@ impl Net {
     /// Copies weights from a `.caffemodel` or `.caffemodel.h5` (told apart by content), layer by
     /// layer of the same name.
     pub fn copy_from(&mut self, path: impl AsRef<Path>) -> Result<CopyReport, WeightsError> {
+        self.copy_with(path, CopyOptions::default())
+    }
+
+    /// The same with options.
+    pub fn copy_with(
+        &mut self,
+        path: impl AsRef<Path>,
+        options: CopyOptions,
+    ) -> Result<CopyReport, WeightsError> {
         let path = path.as_ref();
         if crate::hdf5::is_hdf5(path) {
-            return self.copy_from_hdf5(path);
+            return self.copy_from_hdf5(path, options);
         }
         let model =
             Model::open(path).map_err(|e| WeightsError::File(advised(e.diagnostic(), path)))?;
-        self.copy_from_model(&model, path)
+        self.copy_from_model(&model, path, options)
     }
 
-    fn copy_from_model(&mut self, model: &Model, path: &Path) -> Result<CopyReport, WeightsError> {
+    fn copy_from_model(
+        &mut self,
+        model: &Model,
+        path: &Path,
+        options: CopyOptions,
+    ) -> Result<CopyReport, WeightsError> {
         let mut report = CopyReport::default();
         let mut mismatches = Vec::new();
         let mut fitting: Vec<(usize, &ModelLayer)> = Vec::new();
         for layer in &model.layers {
             match self.nodes.iter().position(|node| node.def.name() == layer.name) {
-                Some(i) if fits(&self.nodes[i], model, layer, &mut mismatches) => {
-                    fitting.push((i, layer));
-                }
-                Some(_) => {}
+                Some(i) => match fits(&self.nodes[i], model, layer, &mut mismatches) {
+                    Fit::Not => report.mismatched.push(layer.name.clone()),
+                    fit => {
+                        fitting.push((i, layer));
+                        if fit == Fit::Reshaped {
+                            report.reshaped.push(layer.name.clone());
+                        }
+                    }
+                },
                 None if layer.blobs.is_empty() => {}
                 None => report.skipped.push(layer.name.clone()),
             }
         }
-        self.expect_none(mismatches, path)?;
+        if !options.skip_mismatch {
+            self.expect_none(mismatches, path)?;
+        }
         let damaged = |e: cortado_proto::Error| WeightsError::File(e.diagnostic());
         // All of them first: a damaged file changes nothing.
         for blob in fitting.iter().flat_map(|(_, layer)| model.blobs(layer)) {
@@ -152,27 +190,50 @@ impl Net {
     /// Writes the net with its weights as a `.caffemodel`, whole or not at all. A note when the file
     /// is too large for the original.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<Option<Diagnostic>, cortado_proto::Error> {
-        self.not_deployed(path.as_ref())?;
+        Ok(self.save_on(&RealDisk, path.as_ref(), false)?.note)
+    }
+
+    /// The same on any disk, and with the gradients of the weights if asked for.
+    pub(crate) fn save_on(
+        &self,
+        disk: &dyn Disk,
+        path: &Path,
+        diffs: bool,
+    ) -> Result<Saved, cortado_proto::Error> {
+        self.not_deployed(path)?;
         let layers: Vec<LayerOut<'_>> = self
             .nodes
             .iter()
             .map(|node| {
                 let blob = |(&id, shape)| -> BlobOut<'_> {
-                    let shape: &Shape = shape;
-                    BlobOut { shape, data: self.store.data(id), diff: None }
+                    let (shape, data): (&Shape, _) = (shape, self.store.data(id));
+                    let diff = Some(self.store.diff(id));
+                    let diff = diff.filter(|diff| diffs && diff.len() == data.len());
+                    BlobOut { shape, data, diff }
                 };
                 let blobs = node.params.iter().zip(&node.param_shapes).map(blob).collect();
                 LayerOut { param: &node.def.param, blobs }
             })
             .collect();
-        wire::save_model(path, &self.name, &layers)
+        wire::save_model_on(disk, path, &self.name, &layers)
     }
 }
 
+/// How the blobs of a file's layer fit the parameters of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// They don't.
+    Not,
+    /// As many values in the same order: InnerProduct's rows are Convolution's filters.
+    Reshaped,
+    /// Alike.
+    Same,
+}
+
 /// Whether the blobs of a file's layer can be the parameters of a node; says why not.
-fn fits(node: &Node, model: &Model, layer: &ModelLayer, mismatches: &mut Vec<String>) -> bool {
+fn fits(node: &Node, model: &Model, layer: &ModelLayer, mismatches: &mut Vec<String>) -> Fit {
     let (name, type_name) = (node.def.name(), node.def.r#type());
-    let before = mismatches.len();
+    let mut fit = Fit::Same;
     if node.params.len() != layer.blobs.len() {
         mismatches.push(format!(
             "  layer `{name}` ({type_name}) has {} parameters, the file's layer `{}` ({}) has {}",
@@ -181,31 +242,56 @@ fn fits(node: &Node, model: &Model, layer: &ModelLayer, mismatches: &mut Vec<Str
             layer.type_name,
             layer.blobs.len()
         ));
-        return false;
+        return Fit::Not;
     }
     for (i, (shape, blob)) in node.param_shapes.iter().zip(model.blobs(layer)).enumerate() {
         let found = Shape::new(blob.shape());
-        if !same_shape(shape, &found, blob.is_legacy()) {
-            let hint = if shape.count() == found.count() {
-                " (as many elements: the layer has another form there)"
-            } else {
-                ""
-            };
-            mismatches.push(format!(
-                "  layer `{name}` ({type_name}) parameter {i} is {shape}, the file's layer `{}` ({}) has {found}{hint}",
-                layer.name, layer.type_name
-            ));
+        match fit_of(shape, &found, blob.is_legacy()) {
+            Fit::Same => {}
+            Fit::Reshaped if fit != Fit::Not => fit = Fit::Reshaped,
+            Fit::Reshaped => {}
+            Fit::Not => {
+                fit = Fit::Not;
+                let hint = match shape.count() == found.count() {
+                    true => " (as many elements: the layer has another form there)",
+                    false => "",
+                };
+                mismatches.push(format!(
+                    "  layer `{name}` ({type_name}) parameter {i} is {shape}, the file's layer `{}` ({}) has {found}{hint}",
+                    layer.name, layer.type_name
+                ));
+            }
         }
     }
-    if mismatches.len() > before {
+    if fit == Fit::Not {
         mismatches.push(format!("    = rename layer `{name}` to keep its own start values"));
     }
-    mismatches.len() == before
+    fit
+}
+
+/// How a file's blob fits a parameter.
+pub(super) fn fit_of(shape: &Shape, found: &Shape, legacy: bool) -> Fit {
+    if same_shape(shape, found, legacy) {
+        return Fit::Same;
+    }
+    // One of the two is a matrix (in old files with two leading ones), and both have as many rows.
+    let matrix =
+        |shape: &Shape| -> bool { shape.len() == 2 || (shape.len() == 4 && shape[..2] == [1, 1]) };
+    let rows = |shape: &Shape| match shape.len() {
+        4 if shape[..2] == [1, 1] => shape[2],
+        0 => 1,
+        _ => shape[0],
+    };
+    let alike = shape.len() > 1 && rows(shape) == rows(found) && shape.count() == found.count();
+    match alike && (matrix(shape) || matrix(found)) {
+        true => Fit::Reshaped,
+        false => Fit::Not,
+    }
 }
 
 /// Files of the first generations give four axes, however many the layer has: they are compared from
 /// the right.
-pub(super) fn same_shape(shape: &Shape, found: &Shape, legacy: bool) -> bool {
+fn same_shape(shape: &Shape, found: &Shape, legacy: bool) -> bool {
     if !legacy {
         return found == shape;
     }

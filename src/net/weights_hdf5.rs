@@ -4,16 +4,21 @@
 use std::path::Path;
 
 use cortado_proto::Diagnostic;
+use cortado_proto::wire::{Disk, RealDisk};
 
-use super::weights::same_shape;
-use super::{CopyReport, Net, Node, WeightsError};
+use super::weights::{Fit, fit_of};
+use super::{CopyOptions, CopyReport, Net, Node, WeightsError};
 use crate::hdf5::{self, Content, Reader};
 
 /// A group of the file that holds datasets: a layer's name, and how many.
 type Found = (String, usize);
 
 impl Net {
-    pub(super) fn copy_from_hdf5(&mut self, path: &Path) -> Result<CopyReport, WeightsError> {
+    pub(super) fn copy_from_hdf5(
+        &mut self,
+        path: &Path,
+        options: CopyOptions,
+    ) -> Result<CopyReport, WeightsError> {
         let unreadable = |why: String| WeightsError::File(Diagnostic::error(why, None));
         let reader = Reader::open(path).map_err(unreadable)?;
         // Files not written by the original put the layers at the root.
@@ -35,17 +40,26 @@ impl Net {
                     let node = &self.nodes[i];
                     let before = mismatches.len();
                     let found = self.fit_hdf5(&reader, base, node, blobs, &mut mismatches);
-                    wanted.extend(found.map_err(unreadable)?);
+                    let (found, fit) = found.map_err(unreadable)?;
                     if mismatches.len() > before {
                         let note = format!("    = rename layer `{name}` to keep its start values");
                         mismatches.push(note);
-                    } else if !node.params.is_empty() {
+                        report.mismatched.push(name);
+                        continue;
+                    }
+                    wanted.extend(found);
+                    if fit == Fit::Reshaped {
+                        report.reshaped.push(name.clone());
+                    }
+                    if !node.params.is_empty() {
                         report.copied.push(name);
                     }
                 }
             }
         }
-        self.expect_none(mismatches, path)?;
+        if !options.skip_mismatch {
+            self.expect_none(mismatches, path)?;
+        }
         // Into memory of our own first: a damaged file changes nothing.
         let mut values = Vec::new();
         for (id, dataset) in wanted {
@@ -62,15 +76,16 @@ impl Net {
         node: &Node,
         blobs: usize,
         mismatches: &mut Vec<String>,
-    ) -> Result<Vec<(usize, String)>, String> {
+    ) -> Result<(Vec<(usize, String)>, Fit), String> {
         let (name, type_name) = (node.def.name(), node.def.r#type());
         if blobs > node.params.len() {
             mismatches.push(format!(
                 "  layer `{name}` ({type_name}) has {} parameters, the file's layer has {blobs}",
                 node.params.len()
             ));
-            return Ok(Vec::new());
+            return Ok((Vec::new(), Fit::Not));
         }
+        let mut fit = Fit::Same;
         let mut wanted = Vec::new();
         for (i, (&id, shape)) in node.params.iter().zip(&node.param_shapes).enumerate() {
             let dataset = join(base, &join(name, &i.to_string()));
@@ -82,15 +97,17 @@ impl Net {
                 continue;
             }
             let found = reader.shape(&dataset)?;
-            if same_shape(shape, &found, found.len() == 4) {
-                wanted.push((id, dataset));
-            } else {
-                mismatches.push(format!(
+            match fit_of(shape, &found, found.len() == 4) {
+                Fit::Not => mismatches.push(format!(
                     "  layer `{name}` ({type_name}) parameter {i} is {shape}, the file's is {found}"
-                ));
+                )),
+                found => {
+                    wanted.push((id, dataset));
+                    fit = if found == Fit::Reshaped { found } else { fit };
+                }
             }
         }
-        Ok(wanted)
+        Ok((wanted, fit))
     }
 
     /// Whether a node made its parameter `i`, rather than sharing one.
@@ -101,7 +118,18 @@ impl Net {
 
     /// Writes the weights as a `.caffemodel.h5`, whole or not at all.
     pub fn save_hdf5(&self, path: impl AsRef<Path>) -> Result<(), cortado_proto::Error> {
-        self.not_deployed(path.as_ref())?;
+        self.save_hdf5_on(&RealDisk, path.as_ref(), false).map(|_| ())
+    }
+
+    /// The same on any disk, and with the gradients of the weights in `/diff` if asked for. Gives the
+    /// checksum of the file.
+    pub(crate) fn save_hdf5_on(
+        &self,
+        disk: &dyn Disk,
+        path: &Path,
+        diffs: bool,
+    ) -> Result<u32, cortado_proto::Error> {
+        self.not_deployed(path)?;
         let mut contents = vec![("data".to_owned(), Content::Group)];
         for node in &self.nodes {
             let group = join("data", node.def.name());
@@ -109,11 +137,17 @@ impl Net {
                 if self.owns(node, i) {
                     let values = Content::Floats(shape.clone(), self.store.data(id));
                     contents.push((join(&group, &i.to_string()), values));
+                    let diff = self.store.diff(id);
+                    if diffs && !diff.is_empty() {
+                        let group = join("diff", node.def.name());
+                        let values = Content::Floats(shape.clone(), diff);
+                        contents.push((join(&group, &i.to_string()), values));
+                    }
                 }
             }
             contents.push((group, Content::Group));
         }
-        hdf5::write(path.as_ref(), &contents)
+        hdf5::write_on(disk, path, &contents)
     }
 }
 

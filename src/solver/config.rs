@@ -10,7 +10,7 @@ use cortado_proto::{Diagnostic, NetDef, SolverDef, schema};
 
 use super::policy::POLICIES;
 use super::update::{RULES, Regularization};
-use super::{LrPolicy, Solver, SolverError, SolverOptions, UpdateRule};
+use super::{Best, LrPolicy, Pace, Solver, SolverError, SolverOptions, UpdateRule, Watch};
 use crate::files;
 use crate::net::{Net, NetOptions, NetState};
 
@@ -50,6 +50,7 @@ impl Solver {
             net.store = std::mem::take(&mut built.store);
             test_nets.push(built);
         }
+        let best = Best::wanted(&def, &test_nets)?;
         let weights = net.store.weight_count();
         let second = if checked.rule.histories() > 1 { weights } else { 0 };
         Ok(Solver {
@@ -61,7 +62,16 @@ impl Solver {
             prefix,
             seed,
             iter: 0,
-            current_step: 0,
+            pace: Pace::default(),
+            best,
+            began: None,
+            asked: false,
+            saved: None,
+            disk: options.disk.clone(),
+            guards: options.guards,
+            watch: Watch::default(),
+            claim: None,
+            resumed: false,
             history: [vec![0.0; weights], vec![0.0; second]],
             losses: VecDeque::new(),
             smoothed: 0.0,
@@ -99,6 +109,10 @@ fn check(def: &SolverDef) -> Result<Checked, Vec<SolverError>> {
         ("test_interval", p.test_interval()),
         ("display", p.display()),
         ("snapshot", p.snapshot()),
+        ("keep_last", p.keep_last()),
+        ("patience", p.patience()),
+        ("rampup_interval", p.rampup_interval()),
+        ("warmup_iter", p.warmup_iter()),
     ] {
         if value < 0 {
             say(field, format!("`{field}` is not negative, found {value}"));
@@ -120,13 +134,24 @@ fn check(def: &SolverDef) -> Result<Checked, Vec<SolverError>> {
         Some(LrPolicy::Step) if p.stepsize() <= 0 => {
             say("lr_policy", "lr_policy `step` wants a `stepsize` above 0".to_owned());
         }
-        Some(LrPolicy::Poly) if p.max_iter() <= 0 => {
-            say("lr_policy", "lr_policy `poly` wants a `max_iter` above 0".to_owned());
+        Some(LrPolicy::Poly | LrPolicy::Cosine) if p.max_iter() <= 0 => {
+            let why = format!("lr_policy `{}` wants a `max_iter` above 0", p.lr_policy());
+            say("lr_policy", why);
+        }
+        Some(LrPolicy::Plateau) if p.plateau_winsize.is_empty() => {
+            say("lr_policy", "lr_policy `plateau` wants `plateau_winsize`".to_owned());
         }
         Some(policy) if policy != LrPolicy::Fixed && p.gamma() < 0.0 => {
             say("gamma", format!("`gamma` is not negative, found {}", p.gamma()));
         }
         Some(_) => {}
+    }
+    if !(0.0..=p.base_lr()).contains(&p.min_lr()) && p.min_lr.is_some() {
+        let (least, base) = (p.min_lr(), p.base_lr());
+        say("min_lr", format!("`min_lr` is between 0 and base_lr, {base}, found {least}"));
+    }
+    if p.patience() > 0 && p.keep_best.is_none() {
+        say("patience", "`patience` wants `keep_best`: the output that has to improve".to_owned());
     }
     let rule = UpdateRule::named(p.r#type());
     match rule {
@@ -138,6 +163,9 @@ fn check(def: &SolverDef) -> Result<Checked, Vec<SolverError>> {
         Some(UpdateRule::RmsProp) if !(0.0..1.0).contains(&p.rms_decay()) => {
             let why = format!("`rms_decay` is between 0 and 1, found {}", p.rms_decay());
             say("rms_decay", why);
+        }
+        Some(UpdateRule::Lars) if !(p.larc_eta() > 0.0) => {
+            say("larc_eta", format!("`larc_eta` is above 0, found {}", p.larc_eta()));
         }
         Some(_) => {}
     }

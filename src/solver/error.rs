@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use cortado_proto::{Diagnostic, Located};
 
+use crate::net::NonFinite;
+
 /// A mistake in a solver file, a snapshot, or a run.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -28,14 +30,38 @@ pub enum SolverError {
         /// The reason.
         why: String,
     },
-    /// The loss is no number any more.
-    #[error("the loss of iteration {iter} is {loss}: training has diverged")]
+    /// Numbers are no numbers any more.
+    #[error("{}", diverged(*.iter, *.loss, .first.as_ref()))]
     Diverged {
-        /// The iteration.
+        /// The iteration, which was not counted as done.
         iter: u64,
-        /// The loss.
+        /// Its loss.
         loss: f64,
+        /// Where it begins.
+        first: Option<NonFinite>,
     },
+}
+
+fn diverged(iter: u64, loss: f64, first: Option<&NonFinite>) -> String {
+    let what = match loss.is_finite() {
+        true => "the gradient is not finite".to_owned(),
+        false => format!("the loss is {}", super::shown(loss)),
+    };
+    let advice = match first {
+        Some(first) if first.what.starts_with("parameter") => {
+            "an earlier update made the weights so: a lower base_lr, warmup_iter or clip_gradients help"
+        }
+        Some(first) if first.what.starts_with("bottom") => {
+            "the data itself holds it: look at the items and at what transform_param makes of them"
+        }
+        _ => "a lower base_lr, warmup_iter, clip_gradients or data of mean 0 and variance 1 help",
+    };
+    let first = match first {
+        Some(first) => format!("it begins in {first}"),
+        None => "it did not show again when the pass was run again".to_owned(),
+    };
+    let off = "`--no-guard nan` trains on regardless";
+    format!("training has diverged in iteration {iter}: {what}; {first}\n  = {advice}\n  = {off}")
 }
 
 fn field_diagnostic(why: &str, place: &Option<Located>, notes: &[String]) -> Diagnostic {

@@ -4,10 +4,14 @@
 //! policy, clipping (before averaging, as the original does it), averaging, decay, and the one call
 //! that writes weights ([`update`]).
 
+mod best;
+mod claim;
 mod config;
 mod error;
+mod guards;
 mod policy;
 mod report;
+mod restore;
 mod snapshot;
 mod state_hdf5;
 mod step;
@@ -21,15 +25,21 @@ use std::time::Instant;
 
 use cortado_layers::Registry;
 use cortado_proto::caffe::SolverParameter;
+use cortado_proto::wire::{Disk, RealDisk};
 use cortado_proto::{Diagnostic, SolverDef};
 use rayon::ThreadPool;
 
-use crate::net::{Net, NetOptions};
+use crate::net::{Mark, Net, NetOptions, Pulse};
+use best::Best;
+use claim::Claim;
+use guards::Watch;
 
 pub use config::examine;
 pub use error::SolverError;
-pub use policy::LrPolicy;
+pub use guards::Guards;
+pub use policy::{LrPolicy, Pace};
 pub use report::{Event, shown};
+pub use restore::newest_snapshot;
 pub use snapshot::snapshot_names;
 pub use step::Feed;
 pub use update::UpdateRule;
@@ -73,13 +83,18 @@ pub struct SolverOptions {
     pub stages: Vec<String>,
     /// Memory each net may take, in bytes.
     pub max_memory: u64,
+    /// What is watched for in training.
+    pub guards: Guards,
+    /// Where snapshots are written.
+    pub disk: Arc<dyn Disk>,
 }
 
 impl Default for SolverOptions {
     fn default() -> SolverOptions {
         let net = NetOptions::new(cortado_layers::Phase::Train);
         let NetOptions { registry, pool, max_memory, .. } = net;
-        SolverOptions { registry, pool, level: 0, stages: Vec::new(), max_memory }
+        let (guards, disk) = (Guards::default(), Arc::new(RealDisk));
+        SolverOptions { registry, pool, level: 0, stages: Vec::new(), max_memory, guards, disk }
     }
 }
 
@@ -95,14 +110,33 @@ pub struct Solver {
     prefix: PathBuf,
     seed: u64,
     iter: u64,
-    /// Steps taken by the policies that count them (step, multistep).
-    current_step: i32,
+    pace: Pace,
+    best: Best,
+    /// Where everything stood when the running iteration began; between iterations none.
+    began: Option<Began>,
+    /// A snapshot was asked for while something else ran.
+    asked: bool,
+    /// The iteration of the last snapshot written.
+    saved: Option<u64>,
+    disk: Arc<dyn Disk>,
+    guards: Guards,
+    watch: Watch,
+    claim: Option<Claim>,
+    /// Whether the losses behind the shown one come from a snapshot.
+    resumed: bool,
     /// One value per weight, and one more where the rule keeps two.
     history: [Vec<f32>; 2],
     losses: VecDeque<f32>,
     smoothed: f64,
     shown_at: (u64, Instant),
     notes: Vec<Diagnostic>,
+}
+
+/// Where everything stood at the beginning of an iteration.
+struct Began {
+    net: Mark,
+    tests: Vec<Mark>,
+    best: Best,
 }
 
 impl Solver {
@@ -161,8 +195,8 @@ impl Solver {
 
     /// The learning rate of the coming iteration.
     pub fn rate(&self) -> f32 {
-        let mut step = self.current_step;
-        self.policy.rate(&self.param, self.iter, &mut step)
+        let mut pace = self.pace;
+        self.policy.rate(&self.param, self.iter, self.smoothed as f32, &mut pace)
     }
 
     /// Loss of the last iterations, averaged over `average_loss` of them.
@@ -173,6 +207,28 @@ impl Solver {
     /// The seed in use, also when the file asked for a drawn one.
     pub fn seed(&self) -> u64 {
         self.seed
+    }
+
+    /// Something to watch from another thread where the passes of all nets are.
+    pub fn pulses(&self) -> Vec<Arc<Pulse>> {
+        std::iter::once(&self.net).chain(&self.test_nets).map(Net::pulse).collect()
+    }
+
+    /// Notes where everything stands as an iteration begins.
+    fn begin(&mut self) {
+        let tests = self.test_nets.iter().map(Net::mark).collect();
+        self.began = Some(Began { net: self.net.mark(), tests, best: self.best.clone() });
+    }
+
+    /// Goes back to the beginning of an iteration that did not end.
+    fn rewind(&mut self) -> Result<(), crate::Error> {
+        let Some(began) = self.began.take() else { return Ok(()) };
+        self.net.go_to(&began.net)?;
+        for (net, mark) in self.test_nets.iter_mut().zip(&began.tests) {
+            net.go_to(mark)?;
+        }
+        self.best = began.best;
+        Ok(())
     }
 
     /// Warnings and notes about the solver file and its nets.

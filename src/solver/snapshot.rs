@@ -4,13 +4,14 @@
 
 use std::path::{Path, PathBuf};
 
-use cortado_layers::{ParamKind, Shape};
+use cortado_layers::ParamKind;
 use cortado_proto::caffe::solver_parameter::SnapshotFormat;
-use cortado_proto::caffe::{DataPosition, SolverState};
+use cortado_proto::caffe::{DataPosition, NetPosition, SolverState};
 use cortado_proto::wire;
 
+use super::restore::snapshots;
 use super::{Event, Solver, SolverError, Watcher, state_hdf5};
-use crate::net::{CopyReport, Param};
+use crate::net::{Mark, Param};
 
 /// The two files of a snapshot: `PREFIX_iter_N.caffemodel` and `PREFIX_iter_N.solverstate`.
 pub fn snapshot_names(prefix: &Path, iter: u64) -> (PathBuf, PathBuf) {
@@ -28,53 +29,108 @@ impl Solver {
         &self.prefix
     }
 
-    /// Makes sure, before any work is done, that snapshots can be written.
-    pub fn check_prefix(&self) -> Result<(), SolverError> {
-        if self.param.snapshot() <= 0 && !self.param.snapshot_after_train() {
-            return Ok(());
-        }
-        let (path, _) = snapshot_names(&self.prefix, 0);
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let probe = tempfile::Builder::new().prefix(".cortado-").tempfile_in(folder);
-        probe.map(drop).map_err(|e| SolverError::Snapshot {
-            doing: "write",
-            path: path.clone(),
-            why: format!("{e}; `snapshot_prefix` says where snapshots go"),
-        })
+    fn is_hdf5(&self) -> bool {
+        self.param.snapshot_format() == SnapshotFormat::Hdf5
     }
 
-    /// Writes a snapshot: first the weights, then the state that names them.
+    /// Writes a snapshot: first the weights, then the state that names them. Then older ones go, if
+    /// `keep_last` says so.
     pub fn snapshot(&mut self, watcher: &mut dyn Watcher) -> Result<(), crate::Error> {
         let (mut model, mut state) = snapshot_names(&self.prefix, self.iter);
-        let hdf5 = self.param.snapshot_format() == SnapshotFormat::Hdf5;
-        if hdf5 {
+        if self.is_hdf5() {
             model.as_mut_os_string().push(".h5");
             state.as_mut_os_string().push(".h5");
         }
-        let kind = if hdf5 { "HDF5 file" } else { "binary proto file" };
+        let full = |why| SolverError::Snapshot { doing: "write", path: model.clone(), why };
+        self.check_room().map_err(full)?;
+        let kind = if self.is_hdf5() { "HDF5 file" } else { "binary proto file" };
         let line = format!("Snapshotting to {kind} {}", model.display());
         watcher.event(&Event::Line(&line));
-        if hdf5 {
-            self.net.save_hdf5(&model)?;
-        } else if let Some(note) = self.net.save(&model)? {
+        let saved = self.save_weights(&model)?;
+        if let Some(note) = saved.note {
             watcher.event(&Event::Line(&note.to_string()));
         }
         let line = format!("Snapshotting solver state to {kind} {}", state.display());
         watcher.event(&Event::Line(&line));
-        match hdf5 {
-            true => state_hdf5::write(&state, &self.state(&model))?,
-            false => wire::save_message(&state, &self.state(&model))?,
+        let message = self.state(&model, saved.checksum);
+        match self.is_hdf5() {
+            true => state_hdf5::write(&*self.disk, &state, &message)?,
+            false => wire::save_state_on(&*self.disk, &state, &message)?,
         }
+        self.saved = Some(self.iter);
         watcher.event(&Event::Snapshot { model: &model, state: &state });
+        self.prune(watcher);
         Ok(())
+    }
+
+    /// Writes the weights, in the format of snapshots.
+    pub(super) fn save_weights(&self, path: &Path) -> Result<wire::Saved, cortado_proto::Error> {
+        let diffs = self.param.snapshot_diff();
+        match self.is_hdf5() {
+            true => {
+                let checksum = self.net.save_hdf5_on(&*self.disk, path, diffs)?;
+                Ok(wire::Saved { checksum, note: None })
+            }
+            false => self.net.save_on(&*self.disk, path, diffs),
+        }
+    }
+
+    /// A snapshot that may fail: training goes on, and its work is not lost.
+    pub(super) fn try_snapshot(&mut self, watcher: &mut dyn Watcher) {
+        if let Err(e) = self.snapshot(watcher) {
+            let line = format!("warning: {e}; training goes on, the next snapshot is another try");
+            watcher.event(&Event::Line(&line));
+        }
+    }
+
+    /// Keeps what was done before an error: a snapshot of the last whole iteration, unless that is on
+    /// the disk already or its weights are no numbers.
+    pub(super) fn save_work(&mut self, watcher: &mut dyn Watcher) {
+        let unwanted = self.param.snapshot() <= 0 && !self.param.snapshot_after_train();
+        if unwanted || self.saved == Some(self.iter) {
+            return;
+        }
+        let told = match self.rewind() {
+            Err(e) => format!("warning: no snapshot, since the run can't go back: {e}"),
+            Ok(()) if !self.net.store.is_finite() => {
+                "warning: no snapshot, since the weights are not finite; an older one is".to_owned()
+            }
+            Ok(()) => match self.snapshot(watcher) {
+                Err(e) => format!("warning: {e}"),
+                Ok(()) => return,
+            },
+        };
+        watcher.event(&Event::Line(&told));
+    }
+
+    /// Removes snapshots of this prefix beyond the last few: state first, so that none is ever left
+    /// without its weights. Those after this iteration are another run's and stay.
+    fn prune(&self, watcher: &mut dyn Watcher) {
+        let keep = self.param.keep_last().max(0) as usize;
+        if keep == 0 {
+            return;
+        }
+        let mut old = snapshots(&self.prefix);
+        old.retain(|(iter, _)| *iter <= self.iter);
+        old.dedup_by_key(|(iter, _)| *iter);
+        for (iter, _) in old.into_iter().skip(keep) {
+            let (model, state) = snapshot_names(&self.prefix, iter);
+            for path in [state, model] {
+                for ending in ["", ".h5"] {
+                    let mut path = path.clone();
+                    path.as_mut_os_string().push(ending);
+                    if let Err(e) = if path.is_file() { self.disk.remove(&path) } else { Ok(()) } {
+                        let line = format!("warning: can't remove `{}`: {e}", path.display());
+                        watcher.event(&Event::Line(&line));
+                    }
+                }
+            }
+        }
     }
 
     /// The state as the original lays it out: one history blob per learnable parameter, statistics
     /// included; the rules that keep two values have all first ones, then all second ones.
-    fn state(&self, model: &Path) -> SolverState {
+    fn state(&self, model: &Path, checksum: u32) -> SolverState {
         let params = self.net.store.params();
         let blobs = |values: &[f32]| -> Vec<_> {
             let blob = |param: &Param| match param.kind {
@@ -87,111 +143,31 @@ impl Solver {
         if self.rule.histories() > 1 {
             history.extend(blobs(&self.history[1]));
         }
-        let position =
-            |(layer, position)| DataPosition { layer: Some(layer), position: Some(position) };
+        let positions = |mark: Mark| -> Vec<DataPosition> {
+            let of = |(layer, at)| DataPosition { layer: Some(layer), position: Some(at) };
+            mark.positions.into_iter().map(of).collect()
+        };
+        let test = |net: &crate::net::Net| NetPosition {
+            forward_count: Some(net.passes()),
+            data_position: positions(net.mark()),
+        };
+        let paced = self.pace != super::Pace::default();
         SolverState {
             iter: Some(self.iter as i32),
             learned_net: Some(model.display().to_string()),
             history,
-            current_step: Some(self.current_step),
+            current_step: Some(self.pace.step),
+            minimum_loss: paced.then_some(self.pace.minimum_loss),
+            iter_last_event: paced.then_some(self.pace.last_event as i32),
             seed: Some(self.seed),
-            data_position: self.net.positions().into_iter().map(position).collect(),
+            data_position: positions(self.net.mark()),
             smoothed_loss: self.losses.iter().copied().collect(),
             forward_count: Some(self.net.passes()),
-            ..SolverState::default()
+            test_position: self.test_nets.iter().map(test).collect(),
+            best: self.best.found.map(|(value, _)| value),
+            best_iter: self.best.found.map(|(_, iter)| iter),
+            tests_since_best: (self.best.since > 0).then_some(self.best.since),
+            model_checksum: Some(checksum),
         }
-    }
-
-    /// Goes on from a snapshot's `.solverstate` or `.solverstate.h5` (told apart by content). The weights are looked for where it says, then
-    /// beside it (files move). Gives the report of the copied weights.
-    pub fn restore(&mut self, path: impl AsRef<Path>) -> Result<CopyReport, crate::Error> {
-        let path = path.as_ref();
-        let fail =
-            |why: String| SolverError::Snapshot { doing: "restore", path: path.to_owned(), why };
-        let name = path.to_string_lossy();
-        if let Some((stem, ending)) = name.rsplit_once(".caffemodel")
-            && matches!(ending, "" | ".h5")
-        {
-            let state = PathBuf::from(format!("{stem}.solverstate{ending}"));
-            let why = "these are weights, not a solver's state".to_owned();
-            let hint = if state.exists() {
-                format!("; the state is beside it: {}", state.display())
-            } else {
-                "; give them as --weights to start from them".to_owned()
-            };
-            return Err(fail(why + &hint).into());
-        }
-        let state = match crate::hdf5::is_hdf5(path) {
-            true => state_hdf5::read(path).map_err(fail)?,
-            false => wire::read_state(path)?,
-        };
-        let histories = self.check_history(&state).map_err(fail)?;
-        let report = match &state.learned_net {
-            Some(learned) => {
-                let model = self.find_model(path, learned).map_err(fail)?;
-                self.net.copy_from(model)?
-            }
-            None => CopyReport::default(),
-        };
-        self.history = histories;
-        self.iter = state.iter().max(0) as u64;
-        self.current_step = state.current_step();
-        if let Some(seed) = state.seed {
-            self.seed = seed;
-            self.net.set_seed(seed);
-        }
-        if let Some(passes) = state.forward_count {
-            self.net.set_passes(passes);
-        }
-        let positions: Vec<(String, u64)> =
-            state.data_position.iter().map(|p| (p.layer().to_owned(), p.position())).collect();
-        self.net.seek(&positions)?;
-        Ok(report)
-    }
-
-    fn check_history(&self, state: &SolverState) -> Result<[Vec<f32>; 2], String> {
-        let params = self.net.store.params();
-        let wanted = params.len() * self.rule.histories();
-        if state.history.len() != wanted {
-            return Err(format!(
-                "it holds {} history blobs; {} with this net wants {wanted}: was it written by another \
-                 solver type or net?",
-                state.history.len(),
-                self.param.r#type()
-            ));
-        }
-        let mut histories = self.history.clone();
-        for (i, blob) in state.history.iter().enumerate() {
-            let param = &params[i % params.len()];
-            let (shape, legacy) = wire::blob_shape(blob).map_err(|e| e.to_string())?;
-            let found = Shape::new(&shape);
-            let fits =
-                if legacy { found.count() == param.shape.count() } else { found == param.shape };
-            if !fits {
-                let (layer, index) = &param.owner;
-                return Err(format!(
-                    "history blob {i} is {found}, parameter {index} of layer `{layer}` is {}",
-                    param.shape
-                ));
-            }
-            if param.kind == ParamKind::Weight {
-                let values = wire::blob_values(blob).map_err(|e| e.to_string())?;
-                let slot = histories[i / params.len()].get_mut(param.range.clone());
-                match slot.filter(|slot| slot.len() == values.len()) {
-                    Some(slot) => slot.copy_from_slice(&values),
-                    None => return Err(format!("history blob {i} has {} values", values.len())),
-                }
-            }
-        }
-        Ok(histories)
-    }
-
-    fn find_model(&self, state: &Path, learned: &str) -> Result<PathBuf, String> {
-        let given = PathBuf::from(learned);
-        let beside = state.with_file_name(given.file_name().unwrap_or_default());
-        [given, beside]
-            .into_iter()
-            .find(|path| path.is_file())
-            .ok_or_else(|| format!("its weights, `{learned}`, are neither there nor beside it"))
     }
 }

@@ -1,43 +1,55 @@
 //! Solver states in HDF5, as the original lays them out: `iter`, `learned_net`, `current_step`,
-//! `history/<i>`. What the original does not know stands in the group `cortado`, which it passes over.
+//! `history/<i>`. What the original does not know stands in the group `cortado`, which it passes over,
+//! with a checksum.
 
 use std::path::Path;
 
 use cortado_layers::Shape;
-use cortado_proto::caffe::{DataPosition, SolverState};
-use cortado_proto::wire;
+use cortado_proto::caffe::SolverState;
+use cortado_proto::wire::{self, Disk};
+use prost::Message;
 
 use crate::hdf5::{self, Content, Reader};
 
-pub(super) fn write(path: &Path, state: &SolverState) -> Result<(), cortado_proto::Error> {
+/// What stands in fields that the original does not know, as bytes of the message.
+const OWN: &str = "cortado/state";
+/// Checksum of the whole message.
+const CHECKSUM: &str = "cortado/checksum";
+
+pub(super) fn write(
+    disk: &dyn Disk,
+    path: &Path,
+    state: &SolverState,
+) -> Result<(), cortado_proto::Error> {
     let mut history = Vec::new();
     for blob in &state.history {
         let (shape, _) = wire::blob_shape(blob)?;
         history.push((Shape::new(&shape), wire::blob_values(blob)?));
     }
+    let own = SolverState {
+        iter: None,
+        learned_net: None,
+        history: Vec::new(),
+        current_step: None,
+        ..state.clone()
+    };
+    let bytes = own.encode_to_vec().into_iter().map(u64::from).collect();
     let mut contents = vec![
         ("iter".to_owned(), Content::Int(state.iter())),
         ("learned_net".to_owned(), Content::Text(state.learned_net().to_owned())),
         ("current_step".to_owned(), Content::Int(state.current_step())),
+        (OWN.to_owned(), Content::Numbers(bytes)),
+        (CHECKSUM.to_owned(), Content::Numbers(vec![checksum(state)])),
         ("history".to_owned(), Content::Group),
     ];
     for (i, (shape, values)) in history.iter().enumerate() {
         contents.push((format!("history/{i}"), Content::Floats(shape.clone(), values)));
     }
-    let own = |name: &str| format!("cortado/{name}");
-    let losses = Shape::from([state.smoothed_loss.len()]);
-    if !state.smoothed_loss.is_empty() {
-        contents.push((own("smoothed_loss"), Content::Floats(losses, &state.smoothed_loss)));
-    }
-    contents.extend(state.seed.map(|seed| (own("seed"), Content::Numbers(vec![seed]))));
-    let count = state.forward_count;
-    contents.extend(count.map(|count| (own("forward_count"), Content::Numbers(vec![count]))));
-    for (i, at) in state.data_position.iter().enumerate() {
-        let own = |name: &str| format!("cortado/data_position/{i}/{name}");
-        contents.push((own("layer"), Content::Text(at.layer().to_owned())));
-        contents.push((own("position"), Content::Numbers(vec![at.position()])));
-    }
-    hdf5::write(path, &contents)
+    hdf5::write_on(disk, path, &contents).map(|_| ())
+}
+
+fn checksum(state: &SolverState) -> u64 {
+    u64::from(crc32fast::hash(&state.encode_to_vec()))
 }
 
 pub(super) fn read(path: &Path) -> Result<SolverState, String> {
@@ -55,32 +67,24 @@ pub(super) fn read(path: &Path) -> Result<SolverState, String> {
         let (shape, values) = reader.read(&format!("history/{i}"))?;
         history.push(wire::blob_proto(&shape, &values));
     }
-    let own = |name: &str| -> Result<Option<u64>, String> {
-        let path = format!("cortado/{name}");
-        let there = reader.has(&path);
-        there.then(|| reader.number(&path).map(|number| number as u64)).transpose()
-    };
-    let mut data_position = Vec::new();
-    for i in 0.. {
-        let group = format!("cortado/data_position/{i}");
-        if !reader.has_group(&group) {
-            break;
+    let is_ours = reader.has_group("cortado");
+    let own = match is_ours {
+        true => {
+            let bytes: Vec<u8> = reader.numbers(OWN)?.into_iter().map(|n| n as u8).collect();
+            wire::decode_state(&bytes).map_err(|e| e.to_string())?
         }
-        let layer = Some(reader.text(&format!("{group}/layer"))?);
-        let position = own(&format!("data_position/{i}/position"))?;
-        data_position.push(DataPosition { layer, position });
-    }
-    let losses = "cortado/smoothed_loss";
+        false => SolverState::default(),
+    };
     let learned = "learned_net";
-    Ok(SolverState {
+    let state = SolverState {
         iter: Some(small("iter")?),
         learned_net: reader.has(learned).then(|| reader.text(learned)).transpose()?,
         history,
         current_step: Some(if reader.has("current_step") { small("current_step")? } else { 0 }),
-        seed: own("seed")?,
-        data_position,
-        smoothed_loss: if reader.has(losses) { reader.read(losses)?.1 } else { Vec::new() },
-        forward_count: own("forward_count")?,
-        ..SolverState::default()
-    })
+        ..own
+    };
+    if is_ours && reader.number(CHECKSUM)? as u64 != checksum(&state) {
+        return Err("the file has changed since it was written: its checksum differs".to_owned());
+    }
+    Ok(state)
 }

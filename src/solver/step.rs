@@ -17,9 +17,15 @@ impl Solver {
         watcher.event(&Event::Line(&format!("Solving {}", self.net.name())));
         watcher.event(&Event::Line(&format!("Learning Rate Policy: {}", self.param.lr_policy())));
         let remaining = self.max_iter().saturating_sub(self.iter);
-        let finished = self.step(remaining, watcher)?;
-        let every = self.param.snapshot().max(0) as u64;
-        if self.param.snapshot_after_train() && (every == 0 || !self.iter.is_multiple_of(every)) {
+        let finished = match self.step(remaining, watcher) {
+            Ok(finished) => finished,
+            Err(error) => {
+                self.save_work(watcher);
+                return Err(error);
+            }
+        };
+        if self.param.snapshot_after_train() && self.saved != Some(self.iter) {
+            self.rewind()?;
             self.snapshot(watcher)?;
         }
         if !finished {
@@ -56,19 +62,26 @@ impl Solver {
         let stop = self.iter + iters;
         let interval = self.param.test_interval().max(0) as u64;
         let display = self.param.display().max(0) as u64;
-        self.losses.clear();
-        self.smoothed = 0.0;
+        if !std::mem::take(&mut self.resumed) {
+            self.losses.clear();
+            self.smoothed = 0.0;
+        }
         self.shown_at = (self.iter, Instant::now());
         while self.iter < stop {
+            match watcher.request() {
+                Request::Stop => return Ok(false),
+                Request::Snapshot => self.try_snapshot(watcher),
+                Request::Nothing if std::mem::take(&mut self.asked) => self.try_snapshot(watcher),
+                Request::Nothing => {}
+            }
+            self.begin();
             self.net.store.clear_diffs();
             let due = interval > 0 && self.iter.is_multiple_of(interval);
             if due && (self.iter > 0 || self.param.test_initialization()) {
-                self.test_all(watcher)?;
-            }
-            match watcher.request() {
-                Request::Nothing => {}
-                Request::Snapshot => self.snapshot(watcher)?,
-                Request::Stop => return Ok(false),
+                let tested = self.test_all(watcher)?;
+                if !tested || self.has_no_patience_left(watcher) {
+                    return Ok(false);
+                }
             }
             let showing = display > 0 && self.iter.is_multiple_of(display);
             let loss = self.passes(showing && self.param.debug_info(), watcher, feed)?;
@@ -78,12 +91,13 @@ impl Solver {
             }
             self.update(showing, watcher)?;
             self.iter += 1;
+            self.began = None;
             let done =
                 Event::Iteration { done: self.iter, of: self.max_iter(), loss: self.smoothed };
             watcher.event(&done);
             let every = self.param.snapshot().max(0) as u64;
             if every > 0 && self.iter.is_multiple_of(every) {
-                self.snapshot(watcher)?;
+                self.try_snapshot(watcher);
             }
         }
         Ok(true)
@@ -106,22 +120,29 @@ impl Solver {
             }));
         }
         let size = self.param.iter_size().max(1);
-        let mut loss = 0f32;
-        let mut run = || -> Result<(), crate::Error> {
-            for _ in 0..size {
-                feed(&mut self.net)?;
-                loss += self.net.forward()? as f32;
-                self.net.backward()?;
-            }
-            Ok(())
-        };
-        let result = run();
+        let result = self.sum_of_passes(size, feed);
         self.net.debug = None;
         if let Ok(lines) = lines.lock() {
             lines.iter().for_each(|line| watcher.event(&Event::Line(line)));
         }
-        result?;
+        let loss = result?;
+        self.look(watcher);
         Ok(loss / size as f32)
+    }
+
+    fn sum_of_passes(&mut self, size: i32, feed: Feed<'_>) -> Result<f32, crate::Error> {
+        let mut sum = 0f32;
+        for _ in 0..size {
+            feed(&mut self.net)?;
+            let from = self.guards.non_finite.then(|| self.net.mark());
+            let loss = self.net.forward()?;
+            sum += loss as f32;
+            self.net.backward()?;
+            if let Some(from) = from {
+                self.check_finite(loss, &from)?;
+            }
+        }
+        Ok(sum)
     }
 
     /// The loss averaged over `average_loss` iterations, from the start of this run on.
@@ -167,7 +188,7 @@ impl Solver {
     }
 
     fn update(&mut self, showing: bool, watcher: &mut dyn Watcher) -> Result<(), SolverError> {
-        let rate = self.policy.rate(&self.param, self.iter, &mut self.current_step);
+        let rate = self.policy.rate(&self.param, self.iter, self.smoothed as f32, &mut self.pace);
         if showing {
             let line = format!("Iteration {}, lr = {}", self.iter, shown(rate.into()));
             watcher.event(&Event::Line(&line));

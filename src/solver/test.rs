@@ -5,12 +5,17 @@ use super::{Event, Request, Solver, Watcher, shown};
 use crate::net::Net;
 
 impl Solver {
-    /// Runs every test net.
-    pub fn test_all(&mut self, watcher: &mut dyn Watcher) -> Result<(), crate::Error> {
+    /// Runs every test net, and keeps the weights that `keep_best` finds best. `false` when the
+    /// watcher asked to stop before.
+    pub fn test_all(&mut self, watcher: &mut dyn Watcher) -> Result<bool, crate::Error> {
         for net in 0..self.test_nets.len() {
-            self.test(net, watcher)?;
+            let outputs = self.test(net, watcher)?;
+            if outputs.is_empty() && watcher.request() == Request::Stop {
+                return Ok(false);
+            }
+            self.judge(net, &outputs, watcher);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Runs one test net. Name and mean of every element of its outputs.
@@ -21,14 +26,17 @@ impl Solver {
     ) -> Result<Vec<(String, f64)>, crate::Error> {
         let iter = self.iter;
         let batches = self.param.test_iter.get(index).copied().unwrap_or(0).max(0) as u64;
+        let asked = &mut false;
         let with_loss = self.param.test_compute_loss();
         watcher.event(&Event::Line(&format!("Iteration {iter}, Testing net (#{index})")));
         let mut loss = 0.0;
         let run = |net: &mut Net| -> Result<Vec<(String, f64)>, crate::Error> {
             let mut means: Vec<(String, f64)> = Vec::new();
             for batch in 0..batches {
-                if watcher.request() == Request::Stop {
-                    return Ok(Vec::new());
+                match watcher.request() {
+                    Request::Stop => return Ok(Vec::new()),
+                    Request::Snapshot => *asked = true,
+                    Request::Nothing => {}
                 }
                 loss += net.forward()?;
                 accumulate(net, &mut means);
@@ -38,6 +46,7 @@ impl Solver {
             Ok(means)
         };
         let means = self.with_test_net(index, run).unwrap_or(Ok(Vec::new()))?;
+        self.asked |= *asked;
         if with_loss {
             let mean = loss / batches.max(1) as f64;
             watcher.event(&Event::Line(&format!("Test loss: {}", shown(mean))));

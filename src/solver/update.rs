@@ -1,10 +1,10 @@
-//! How gradients become weights: clipping, averaging, decay, and the six rules of the original.
+//! How gradients become weights: clipping, averaging, decay, the six rules of the original, and two of ours.
 
 use cortado_kernels::Kernels;
 use cortado_layers::ParamKind;
 use cortado_proto::caffe::SolverParameter;
 
-use crate::net::ParamStore;
+use crate::net::{Param, ParamStore};
 
 /// The rule by which weights are updated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,16 +22,23 @@ pub enum UpdateRule {
     AdaDelta,
     /// Kingma, Ba 2015; momentum is β1, momentum2 is β2.
     Adam,
+    /// Adam with the decay apart from the gradient: w −= rate · decay · w. Loshchilov, Hutter 2019.
+    AdamW,
+    /// SGD whose rate is scaled, for each parameter of two axes or more, by
+    /// larc_eta · |w| / (|g| + decay · |w|). You et al. 2017.
+    Lars,
 }
 
 /// The rules by the `type` that files give them.
-pub const RULES: [(&str, UpdateRule); 6] = [
+pub const RULES: [(&str, UpdateRule); 8] = [
     ("SGD", UpdateRule::Sgd),
     ("Nesterov", UpdateRule::Nesterov),
     ("AdaGrad", UpdateRule::AdaGrad),
     ("RMSProp", UpdateRule::RmsProp),
     ("AdaDelta", UpdateRule::AdaDelta),
     ("Adam", UpdateRule::Adam),
+    ("AdamW", UpdateRule::AdamW),
+    ("LARS", UpdateRule::Lars),
 ];
 
 impl UpdateRule {
@@ -43,7 +50,7 @@ impl UpdateRule {
     /// How many values it keeps per weight.
     pub fn histories(self) -> usize {
         match self {
-            UpdateRule::AdaDelta | UpdateRule::Adam => 2,
+            UpdateRule::AdaDelta | UpdateRule::Adam | UpdateRule::AdamW => 2,
             _ => 1,
         }
     }
@@ -97,25 +104,40 @@ impl Update<'_> {
             let second = second.get_mut(range.clone()).unwrap_or(&mut []);
             let decay = self.param.weight_decay() * param.decay_mult;
             let (w, g) = (&mut weights[range.clone()], &mut diffs[range.clone()]);
-            if decay != 0.0 {
+            let rate = self.rate * param.lr_mult * self.trust(param, w, g, decay);
+            if decay != 0.0 && self.rule == UpdateRule::AdamW {
+                self.k.scale(1.0 - rate * decay, w);
+            } else if decay != 0.0 {
                 match self.regularization {
                     Regularization::L2 => self.k.regularize_l2(g, w, decay),
                     Regularization::L1 => self.k.regularize_l1(g, w, decay),
                 }
             }
-            self.rule(w, g, &mut first[range], second, self.rate * param.lr_mult);
+            self.rule(w, g, &mut first[range], second, rate);
+        }
+    }
+
+    /// LARS's factor of the rate.
+    fn trust(&self, param: &Param, w: &[f32], g: &[f32], decay: f32) -> f32 {
+        if self.rule != UpdateRule::Lars || param.shape.len() < 2 {
+            return 1.0;
+        }
+        let (w, g) = (self.k.sum_sq(w).sqrt(), self.k.sum_sq(g).sqrt());
+        match w > 0.0 && g > 0.0 {
+            true => (f64::from(self.param.larc_eta()) * w / (g + f64::from(decay) * w)) as f32,
+            false => 1.0,
         }
     }
 
     fn rule(&self, w: &mut [f32], g: &[f32], h: &mut [f32], h2: &mut [f32], rate: f32) {
         let (k, p) = (self.k, self.param);
         match self.rule {
-            UpdateRule::Sgd => k.sgd(w, g, h, rate, p.momentum()),
+            UpdateRule::Sgd | UpdateRule::Lars => k.sgd(w, g, h, rate, p.momentum()),
             UpdateRule::Nesterov => k.nesterov(w, g, h, rate, p.momentum()),
             UpdateRule::AdaGrad => k.adagrad(w, g, h, rate, p.delta()),
             UpdateRule::RmsProp => k.rmsprop(w, g, h, rate, p.rms_decay(), p.delta()),
             UpdateRule::AdaDelta => k.adadelta(w, g, h, h2, rate, p.momentum(), p.delta()),
-            UpdateRule::Adam => {
+            UpdateRule::Adam | UpdateRule::AdamW => {
                 let (beta1, beta2) = (p.momentum(), p.momentum2());
                 let t = (self.iter + 1) as f64;
                 let correction =

@@ -239,6 +239,96 @@ fn a_disk_that_is_full_leaves_the_old_snapshot_and_says_so() {
 }
 
 #[test]
+fn values_are_set_in_place_of_the_file() {
+    let folder = folder();
+    write_solver(folder.path(), 2, "stepvalue: 1 stepvalue: 5");
+    let run = |sets: &[&str]| {
+        let mut arguments = vec!["train", "--solver", "solver.prototxt"];
+        sets.iter().for_each(|set| arguments.extend(["--set", set]));
+        let output = cortado_in(folder.path(), &arguments);
+        (output.status.code(), stderr(&output))
+    };
+    let multistep =
+        ["base_lr=0.5", "lr_policy=multistep", "gamma=0.5", "stepvalue=2", "max_iter=4"];
+    let (code, told) = run(&multistep);
+    assert_eq!(code, Some(0), "{told}");
+    for wanted in
+        ["Iteration 1, lr = 0.5", "Iteration 2, lr = 0.25", "note: `base_lr=0.5` in place of"]
+    {
+        assert!(told.contains(wanted), "{wanted} is missing in {told}");
+    }
+    for (set, wanted) in [
+        ("base_rl=1", "a solver has no field `base_rl`"),
+        ("base_lr", "wants field=value, found `base_lr`"),
+        ("base_lr=fast", "base_lr"),
+        ("base_rl=1", "similar: `base_lr`"),
+    ] {
+        let (code, told) = run(&[set]);
+        assert!(code == Some(1) && told.contains(wanted), "{set}: {told}");
+    }
+}
+
+#[test]
+fn guards_and_limits_are_arguments() {
+    let folder = folder();
+    write_solver(folder.path(), 3, "");
+    let run = |more: &[&str]| {
+        let output =
+            cortado_in(folder.path(), &[&["train", "--solver", "solver.prototxt"], more].concat());
+        (output.status.code(), stderr(&output))
+    };
+    let (code, told) = run(&["--set", "base_lr=1e30", "--set", "max_iter=20"]);
+    assert!(code == Some(1) && told.contains("training has diverged in iteration"), "{told}");
+    let (code, told) =
+        run(&["--set", "base_lr=1e30", "--set", "max_iter=20", "--no-guard", "nan,labels"]);
+    assert!(code == Some(0), "{told}");
+    let (code, told) = run(&["--max-memory", "100"]);
+    assert!(code == Some(1) && told.contains("over the limit"), "{told}");
+    assert_eq!(run(&["--max-memory", "much"]).0, Some(2));
+    assert_eq!(run(&["--max-memory", "1G", "--stall-seconds", "0"]).0, Some(0));
+    assert_eq!(run(&["--no-guard", "dog"]).0, Some(2));
+}
+
+/// A picture list whose pipe never gives the picture: the data stands still.
+#[cfg(unix)]
+#[test]
+fn data_that_stands_still_is_told() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+    let folder = folder();
+    write_solver(folder.path(), 3, "");
+    let net = r#"layer { name: "pictures" type: "ImageData" top: "x" top: "t"
+        image_data_param { source: "list" batch_size: 1 new_height: 2 new_width: 2 } }
+      layer { name: "fc" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 1 } }
+      layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss" }"#;
+    let picture = Path::new(ROOT).join("tests/golden/data/images/im1.png");
+    write(folder.path(), "net.prototxt", net);
+    write(folder.path(), "list", "im1.png 0\npipe.png 1\n");
+    std::fs::copy(picture, folder.path().join("im1.png")).unwrap_or_else(|e| panic!("{e}"));
+    let made = Command::new("mkfifo").arg(folder.path().join("pipe.png")).status();
+    assert!(made.is_ok_and(|status| status.success()));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_cortado"))
+        .current_dir(folder.path())
+        .args(["train", "--solver", "solver.prototxt", "--stall-seconds", "0.3"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|e| panic!("{e}"));
+    let lines = BufReader::new(child.stderr.take().unwrap_or_else(|| panic!("no stderr"))).lines();
+    let told: Vec<String> = lines
+        .map_while(Result::ok)
+        .scan(false, |over, line| {
+            let go_on = !*over;
+            *over = line.contains("has been at work") || line.contains("rror:");
+            go_on.then_some(line)
+        })
+        .collect();
+    child.kill().unwrap_or_else(|e| panic!("{e}"));
+    child.wait().unwrap_or_else(|e| panic!("{e}"));
+    let last = told.last().cloned().unwrap_or_default();
+    assert!(last.contains("layer `pictures` (ImageData) has been at work for"), "{told:#?}");
+}
+
+#[test]
 fn the_layer_reference_is_current() {
     let written =
         std::fs::read_to_string(Path::new(ROOT).join("docs/layers.md")).unwrap_or_default();

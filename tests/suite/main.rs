@@ -4,6 +4,7 @@ mod broken_files;
 mod cli;
 mod custom_layer;
 mod draw;
+mod guards;
 #[cfg(feature = "hdf5")]
 mod hdf5;
 mod lsuv;
@@ -13,4 +14,5 @@ mod net;
 mod registry;
 mod solver;
 mod support;
+mod weights;
 mod wrong_nets;

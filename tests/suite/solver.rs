@@ -132,7 +132,8 @@ fn learning_rates_follow_their_policies() {
         lines.0.iter().filter_map(rate).collect()
     };
     let e = std::f32::consts::E;
-    let table: [(&str, [f32; 4]); 7] = [
+    let cosine = |t: f32| 0.1 + 0.4 * (1.0 + (std::f32::consts::PI * t / 8.0).cos()) / 2.0;
+    let table: [(&str, [f32; 4]); 15] = [
         ("lr_policy: 'fixed'", [0.5; 4]),
         ("lr_policy: 'step' gamma: 0.1 stepsize: 2", [0.5, 0.5, 0.05, 0.05]),
         ("lr_policy: 'exp' gamma: 0.5", [0.5, 0.25, 0.125, 0.0625]),
@@ -145,6 +146,27 @@ fn learning_rates_follow_their_policies() {
         (
             "lr_policy: 'sigmoid' gamma: 1 stepsize: 1",
             [0.5 / (1.0 + e), 0.25, 0.5 / (1.0 + 1.0 / e), 0.5 / (1.0 + 1.0 / (e * e))],
+        ),
+        ("lr_policy: 'cosine' min_lr: 0.1", [0.5, cosine(1.0), cosine(2.0), cosine(3.0)]),
+        ("lr_policy: 'exp' gamma: 0.5 min_lr: 0.2", [0.5, 0.25, 0.2, 0.2]),
+        (
+            "lr_policy: 'poly' power: 1 min_lr: 0.1",
+            [0.5, 0.1 + 0.4 * 0.875, 0.1 + 0.4 * 0.75, 0.1 + 0.4 * 0.625],
+        ),
+        ("lr_policy: 'fixed' warmup_iter: 2 warmup_start_lr: 0.1", [0.1, 0.3, 0.5, 0.5]),
+        ("lr_policy: 'fixed' rampup_interval: 2 rampup_lr: 0.1", [0.1, 0.2, 0.5, 0.5]),
+        (
+            "lr_policy: 'step' gamma: 0.1 stepsize: 2 warmup_iter: 3",
+            [0.0, 0.5 / 3.0, 1.0 / 3.0, 0.05],
+        ),
+        // Without gradients the loss stays 0: its first look is the only new minimum.
+        (
+            "lr_policy: 'plateau' gamma: 0.1 plateau_winsize: 1 plateau_winsize: 2 clip_gradients: 0",
+            [0.5, 0.05, 0.05, 0.005],
+        ),
+        (
+            "lr_policy: 'plateau' gamma: 0.1 plateau_winsize: 3 clip_gradients: 0",
+            [0.5, 0.5, 0.5, 0.05],
         ),
     ];
     let mut failures = Vec::new();
@@ -183,7 +205,7 @@ fn minimised(start: f32, iters: u64, more: &str) -> (f32, Vec<String>) {
 #[test]
 fn fields_of_the_update_do_what_they_say() {
     // Start, iterations, fields, and the weight by hand.
-    let table: [(f32, u64, &str, f32); 8] = [
+    let table: [(f32, u64, &str, f32); 12] = [
         (1.0, 1, "base_lr: 0.1", 1.0 - 0.1 * 2.0),
         (1.0, 2, "base_lr: 0.1 momentum: 0.5", 0.8 - (0.5 * 0.2 + 0.1 * 1.6)),
         (1.0, 1, "base_lr: 0.1 weight_decay: 0.5", 1.0 - 0.1 * (2.0 + 0.5)),
@@ -193,6 +215,12 @@ fn fields_of_the_update_do_what_they_say() {
         (1.0, 1, "base_lr: 0.1 iter_size: 4", 1.0 - 0.2),
         // Clipped is the sum, 8, which is averaged then.
         (1.0, 1, "base_lr: 0.1 iter_size: 4 clip_gradients: 4", 1.0 - 0.1),
+        // Adam's first step is the rate in the direction of the gradient; the decay stands apart.
+        (1.0, 1, "type: 'AdamW' momentum: 0.9 base_lr: 0.1", 1.0 - 0.1),
+        (2.0, 1, "type: 'AdamW' momentum: 0.9 base_lr: 0.1 weight_decay: 0.5", 2.0 * 0.95 - 0.1),
+        // |w| / (|g| + decay |w|) = 1 / (2 + 0.5), and the gradient with the decay is 2.5.
+        (1.0, 1, "type: 'LARS' base_lr: 0.1 larc_eta: 0.5 weight_decay: 0.5", 1.0 - 0.1 * 0.5),
+        (3.0, 1, "type: 'LARS' base_lr: 0.1 larc_eta: 0.5", 3.0 - 0.1 * 0.5 * 3.0),
     ];
     let mut failures = Vec::new();
     for (start, iters, more, wanted) in table {
@@ -252,7 +280,16 @@ fn solver_files_that_make_no_sense_are_refused_field_by_field() {
         let def = cortado_proto::SolverDef::from_text(&source).unwrap_or_else(|e| panic!("{e}"));
         Solver::build(def, &options).err().map_or("no error".to_owned(), |e| e.to_string())
     };
-    let table: [(&str, &str); 8] = [
+    let table: [(&str, &str); 14] = [
+        ("lr_policy: 'plateau'", "wants `plateau_winsize`"),
+        ("lr_policy: 'cosine'", "lr_policy `cosine` wants a `max_iter` above 0"),
+        (
+            "lr_policy: 'fixed' base_lr: 0.1 min_lr: 1",
+            "`min_lr` is between 0 and base_lr, 0.1, found 1",
+        ),
+        ("lr_policy: 'fixed' patience: 2", "`patience` wants `keep_best`"),
+        ("lr_policy: 'fixed' keep_last: -1", "`keep_last` is not negative, found -1"),
+        ("lr_policy: 'fixed' type: 'LARS' larc_eta: 0", "`larc_eta` is above 0, found 0"),
         ("base_lr: 1", "`lr_policy` must be given"),
         ("lr_policy: 'stepp'", "there is no lr_policy `stepp`"),
         ("lr_policy: 'step'", "wants a `stepsize` above 0"),
@@ -281,4 +318,92 @@ fn solver_files_that_make_no_sense_are_refused_field_by_field() {
         failures.push(both);
     }
     none(failures);
+}
+
+/// A parabola that is tested every iteration, and what `keep_best` and `patience` make of it.
+#[test]
+fn the_best_weights_are_kept_and_patience_ends() {
+    let folder = folder();
+    // The rate grows: the loss falls, and rises again from the third test on.
+    let more = format!(
+        "base_lr: 0.3 max_iter: 50 test_iter: 1 test_interval: 1 snapshot_prefix: {:?} patience: 3",
+        folder.path().join("run").display().to_string()
+    );
+    let run = |best: &str| {
+        let text = parabola(1.0, &format!("{more} keep_best: {best:?}"));
+        let text = text.replace("\"fixed\"", "\"exp\" gamma: 1.6");
+        let mut solver = solver(&text, 1);
+        let finished = solver.solve(&mut ()).unwrap_or_else(|e| panic!("{e}"));
+        (finished, solver.best(), solver.iter())
+    };
+    let (finished, best, iter) = run("loss");
+    let (value, at) = best.unwrap_or_default();
+    assert!(!finished && value < 0.1 && iter == at + 3, "{value} at {at}, stopped at {iter}");
+    let saved = folder.path().join("run_best.caffemodel");
+    let mut net = solver(&parabola(1.0, "base_lr: 1"), 1);
+    net.net_mut().copy_from(&saved).unwrap_or_else(|e| panic!("{e}"));
+    let store = &net.net().store;
+    let weight = f64::from(store.data(store.of_layer("w", 0).unwrap_or_default())[0]);
+    assert!((weight * weight - value).abs() < 1e-6, "{weight} is not the weight of {value}");
+    // Larger is better with a sign: the first test is the best of the falling part.
+    let (_, best, _) = run("+loss");
+    assert!(best.is_some_and(|(value, _)| value >= 1.0), "{best:?}");
+    let source = cortado_proto::span::Source::new("s", &parabola(1.0, "keep_best: 'accuracy'"));
+    let def = cortado_proto::SolverDef::from_text(&source).unwrap_or_else(|e| panic!("{e}"));
+    let told = Solver::build(def, &cortado::solver::SolverOptions::default()).err();
+    let told = told.map(|e| e.to_string()).unwrap_or_default();
+    assert!(told.contains("`keep_best` names the output `accuracy`"), "{told}");
+}
+
+#[test]
+fn gradients_are_saved_beside_the_weights_when_asked_for() {
+    let folder = folder();
+    for (format, name) in
+        [("BINARYPROTO", "run_iter_1.caffemodel"), ("HDF5", "run_iter_1.caffemodel.h5")]
+    {
+        if format == "HDF5" && cfg!(not(feature = "hdf5")) {
+            continue;
+        }
+        let more = format!(
+            "base_lr: 0.1 max_iter: 1 snapshot_diff: true snapshot_format: {format} snapshot_prefix: {:?}",
+            folder.path().join("run").display().to_string()
+        );
+        let text = parabola(1.0, &more).replace("snapshot_after_train: false", "");
+        solver(&text, 1).solve(&mut ()).unwrap_or_else(|e| panic!("{e}"));
+        let path = folder.path().join(name);
+        let diff = match format {
+            "HDF5" => {
+                let reader = cortado::hdf5::Reader::open(&path).unwrap_or_else(|e| panic!("{e}"));
+                reader.read("diff/w/0").unwrap_or_else(|e| panic!("{e}")).1
+            }
+            _ => {
+                let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{e}"));
+                let net = cortado_proto::wire::decode_net(&bytes).unwrap_or_else(|e| panic!("{e}"));
+                net.layer[1].blobs[0].diff.clone()
+            }
+        };
+        assert_eq!(diff, [2.0], "{format}");
+    }
+}
+
+#[test]
+fn the_shown_loss_goes_on_from_a_snapshot() {
+    let folder = folder();
+    let run = |from: Option<u64>| {
+        let more = format!(
+            "base_lr: 0.05 max_iter: 8 display: 1 average_loss: 4 snapshot: 4 snapshot_prefix: {:?}",
+            folder.path().join("run").display().to_string()
+        );
+        let mut solver = solver(&parabola(1.0, &more), 1);
+        if let Some(iter) = from {
+            let state = folder.path().join(format!("run_iter_{iter}.solverstate"));
+            solver.restore(state).unwrap_or_else(|e| panic!("{e}"));
+        }
+        let mut lines = Lines::default();
+        solver.solve(&mut lines).unwrap_or_else(|e| panic!("{e}"));
+        let shown = lines.0.iter().filter(|l| l.starts_with("Iteration 5 ("));
+        shown.filter_map(|l| l.split("loss = ").nth(1)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let straight = run(None);
+    assert_eq!((straight.len(), run(Some(4))), (1, straight));
 }

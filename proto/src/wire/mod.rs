@@ -4,7 +4,9 @@
 
 mod blob;
 mod cursor;
+mod disk;
 mod model;
+mod seal;
 mod upgraded;
 mod write;
 
@@ -14,9 +16,14 @@ use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 
 pub use blob::{Blob, BlobEntry, MAX_AXES, blob_proto, blob_shape, blob_values};
+pub use disk::{Disk, DiskFile, RealDisk};
 pub use model::{Generation, Model, ModelLayer};
+pub use seal::check_seal;
 pub use upgraded::upgraded_net;
-pub use write::{BlobOut, LayerOut, save_blob, save_message, save_model, write_file, write_model};
+pub use write::{
+    BlobOut, LayerOut, Saved, save_blob, save_message, save_model, save_model_on, save_state_on,
+    write_file, write_file_on, write_model,
+};
 
 use crate::caffe::{Datum, NetParameter, SolverState};
 use crate::error::{Error, ErrorKind};
@@ -84,7 +91,8 @@ pub fn decode_datum(bytes: &[u8]) -> Result<Datum, Error> {
 pub fn read_state(path: impl AsRef<Path>) -> Result<SolverState, Error> {
     let path = path.as_ref();
     let bytes = std::fs::read(path).map_err(|e| Error::file("read", path, e))?;
-    decode_state(&bytes).map_err(|e| e.note(format!("in `{}`", path.display())))
+    let state = check_seal(&bytes).and_then(|_| decode_state(&bytes));
+    state.map_err(|e| e.note(format!("in `{}`", path.display())))
 }
 
 /// Reads a file that holds one blob (a mean, an infogain matrix): shape and values.
@@ -105,6 +113,20 @@ pub fn decode_blob(bytes: &[u8]) -> Result<(Vec<usize>, Vec<f32>), Error> {
     let entry = BlobEntry::scan(bytes, Cursor::new(bytes, 0), &Limits::default())?;
     let values = Blob { file: bytes, entry: &entry }.to_vec()?;
     Ok((entry.shape, values))
+}
+
+/// A message without the fields of these numbers.
+pub(crate) fn without_fields(bytes: &[u8], numbers: &[u32]) -> Result<Vec<u8>, Error> {
+    let (mut at, mut out) = (Cursor::new(bytes, 0), Vec::with_capacity(bytes.len()));
+    while !at.done() {
+        let field = at;
+        let (number, wire) = at.key()?;
+        at.skip(number, wire)?;
+        if !numbers.contains(&number) {
+            out.extend(&field.rest()[..(at.offset() - field.offset()) as usize]);
+        }
+    }
+    Ok(out)
 }
 
 fn decode<M: Message + Default>(bytes: &[u8], name: &str) -> Result<M, Error> {

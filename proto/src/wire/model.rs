@@ -10,6 +10,7 @@ use memmap2::Mmap;
 use super::Limits;
 use super::blob::{Blob, BlobEntry};
 use super::cursor::{Cursor, Wire, damaged};
+use super::seal::check_seal;
 use crate::error::{Error, ErrorKind};
 use crate::upgrade::type_of_v1;
 
@@ -93,8 +94,13 @@ impl Model {
         if let Some(kind) = other_kind(bytes) {
             return Err(damaged(0, kind));
         }
+        let is_sealed = check_seal(bytes)?;
         scan_net(bytes, limits, &mut name, &mut layers)?;
-        Ok(Model { storage, name, layers })
+        let model = Model { storage, name, layers };
+        if is_sealed {
+            model.forget();
+        }
+        Ok(model)
     }
 
     /// Blob `index` of `layer`, which must be one of this model's.

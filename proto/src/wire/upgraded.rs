@@ -6,6 +6,7 @@ use prost::encoding::{WireType, encode_key, encode_varint};
 
 use super::cursor::{Cursor, Wire};
 use super::decode_net;
+use super::seal::is_seal;
 use crate::def::NetDef;
 use crate::error::Errors;
 use crate::schema::schema;
@@ -37,7 +38,7 @@ pub fn upgraded_net(bytes: &[u8]) -> Result<(Vec<u8>, Vec<String>), Errors> {
             (LAYER, Wire::Delimited) => new_raw.push(at.delimited()?.rest()),
             (number, wire) => {
                 at.skip(number, wire)?;
-                if !INPUTS.contains(&number) {
+                if !INPUTS.contains(&number) && !is_seal(number) {
                     out.extend_from_slice(&bytes[start..at.offset() as usize]);
                 }
             }

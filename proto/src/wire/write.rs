@@ -1,13 +1,14 @@
 //! Writing: models streamed from borrowed weights, and files that are whole or not there at all.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
-use crate::caffe::{BlobShape, LayerParameter};
+use super::disk::{Disk, RealDisk};
+use super::seal::{Summed, write_sealed};
+use crate::caffe::{BlobShape, LayerParameter, SolverState};
 use crate::error::{Diagnostic, Error};
 
 /// Largest binary the original reads.
@@ -44,7 +45,7 @@ impl BlobOut<'_> {
         delimited_len(shape) + values(self.data) + self.diff.map_or(0, values)
     }
 
-    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         header(5, 4 * self.data.len() as u64, out)?;
         write_floats(self.data, out)?;
         if let Some(diff) = self.diff {
@@ -62,14 +63,14 @@ fn delimited_len(content: u64) -> u64 {
     1 + encoded_len_varint(content) as u64 + content
 }
 
-fn header(number: u32, length: u64, out: &mut impl Write) -> io::Result<()> {
+fn header(number: u32, length: u64, out: &mut dyn Write) -> io::Result<()> {
     let mut head = Vec::with_capacity(16);
     encode_key(number, WireType::LengthDelimited, &mut head);
     encode_varint(length, &mut head);
     out.write_all(&head)
 }
 
-fn write_floats(values: &[f32], out: &mut impl Write) -> io::Result<()> {
+fn write_floats(values: &[f32], out: &mut dyn Write) -> io::Result<()> {
     if cfg!(target_endian = "little") {
         return out.write_all(bytemuck::cast_slice(values));
     }
@@ -80,7 +81,7 @@ fn write_floats(values: &[f32], out: &mut impl Write) -> io::Result<()> {
 ///
 /// # Errors
 /// The writer fails.
-pub fn write_model(name: &str, layers: &[LayerOut<'_>], out: &mut impl Write) -> io::Result<()> {
+pub fn write_model(name: &str, layers: &[LayerOut<'_>], out: &mut dyn Write) -> io::Result<()> {
     header(1, name.len() as u64, out)?;
     out.write_all(name.as_bytes())?;
     for layer in layers {
@@ -102,7 +103,17 @@ pub fn write_model(name: &str, layers: &[LayerOut<'_>], out: &mut impl Write) ->
     Ok(())
 }
 
-/// Writes a model file, whole or not at all. Returns a warning when the original could not read it.
+/// What became of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Saved {
+    /// Checksum of the file.
+    pub checksum: u32,
+    /// Something to know about it.
+    pub note: Option<Diagnostic>,
+}
+
+/// Writes a model file with its seal, whole or not at all. The note says when the original could not
+/// read it.
 ///
 /// # Errors
 /// The file cannot be written.
@@ -111,15 +122,29 @@ pub fn save_model(
     name: &str,
     layers: &[LayerOut<'_>],
 ) -> Result<Option<Diagnostic>, Error> {
-    let path = path.as_ref();
-    write_file(path, |out| write_model(name, layers, out))?;
+    Ok(save_model_on(&RealDisk, path.as_ref(), name, layers)?.note)
+}
+
+/// The same on any disk.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn save_model_on(
+    disk: &dyn Disk,
+    path: &Path,
+    name: &str,
+    layers: &[LayerOut<'_>],
+) -> Result<Saved, Error> {
+    let write = |out: &mut dyn Write| write_sealed(out, |out| write_model(name, layers, out));
+    let checksum = write_file_on(disk, path, write)?;
     let size = std::fs::metadata(path).map_or(0, |m| m.len());
-    Ok((size > ORIGINAL_LIMIT).then(|| {
+    let note = (size > ORIGINAL_LIMIT).then(|| {
         let what = format!("`{}` has {size} bytes", path.display());
         Diagnostic::warning(what, None).with_note(
             "the original Caffe reads binary models up to 2147483647 bytes; it takes HDF5",
         )
-    }))
+    });
+    Ok(Saved { checksum, note })
 }
 
 /// Writes one blob (a mean file).
@@ -130,12 +155,22 @@ pub fn save_blob(path: impl AsRef<Path>, shape: &[usize], data: &[f32]) -> Resul
     write_file(path.as_ref(), |out| BlobOut { shape, data, diff: None }.write(out))
 }
 
-/// Writes a message (solver state).
+/// Writes a message.
 ///
 /// # Errors
 /// The file cannot be written.
 pub fn save_message(path: impl AsRef<Path>, message: &impl Message) -> Result<(), Error> {
     write_file(path.as_ref(), |out| out.write_all(&message.encode_to_vec()))
+}
+
+/// Writes a solver state with its seal.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn save_state_on(disk: &dyn Disk, path: &Path, state: &SolverState) -> Result<(), Error> {
+    let bytes = state.encode_to_vec();
+    let write = |out: &mut dyn Write| write_sealed(out, |out| out.write_all(&bytes));
+    write_file_on(disk, path, write).map(|_| ())
 }
 
 /// Writes a file aside, syncs it and renames it into place: readers see the old file or the whole new
@@ -145,39 +180,52 @@ pub fn save_message(path: impl AsRef<Path>, message: &impl Message) -> Result<()
 /// The directory does not exist or the file cannot be written.
 pub fn write_file(
     path: &Path,
-    fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), Error> {
+    write_file_on(&RealDisk, path, fill).map(|_| ())
+}
+
+/// The same on any disk. Gives the checksum of the file.
+///
+/// # Errors
+/// The directory does not exist or the file cannot be written.
+pub fn write_file_on(
+    disk: &dyn Disk,
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<u32, Error> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     if name.is_empty() {
         return Err(Error::file("write", path, "it names no file"));
     }
     name.push(format!(".{}.part", std::process::id()));
     let aside = path.with_file_name(name);
-    let written = write_aside(&aside, path, fill);
+    let written = write_aside(disk, &aside, path, fill);
     if written.is_err() {
         // Nothing more can be done about a leftover than to try.
-        let _ = std::fs::remove_file(&aside);
+        let _ = disk.remove(&aside);
     }
     written.map_err(|e| Error::file("write", path, e))
 }
 
 fn write_aside(
+    disk: &dyn Disk,
     aside: &Path,
     path: &Path,
-    fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
-) -> io::Result<()> {
-    let mut out = BufWriter::with_capacity(1 << 20, File::create(aside)?);
-    fill(&mut out)?;
-    let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-    file.sync_all()?;
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<u32> {
+    let mut out = BufWriter::with_capacity(1 << 20, disk.create(aside)?);
+    let mut summed = Summed { inner: &mut out, sum: crc32fast::Hasher::new() };
+    fill(&mut summed)?;
+    let sum = summed.sum.finalize();
+    let mut file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.sync()?;
     drop(file);
-    std::fs::rename(aside, path)?;
+    disk.rename(aside, path)?;
     // The new name is safe once the directory is.
-    if let Some(directory) = path.parent() {
-        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-        if let Ok(directory) = File::open(directory) {
-            let _ = directory.sync_all();
-        }
+    match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => disk.sync_directory(directory)?,
+        _ => disk.sync_directory(Path::new("."))?,
     }
-    Ok(())
+    Ok(sum)
 }

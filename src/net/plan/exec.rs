@@ -32,6 +32,7 @@ impl Net {
             Ok(loss + self.run_layers(plan.end..self.nodes.len())?)
         });
         self.plan = Some(plan);
+        self.pulse.rest();
         self.passes += 1;
         result
     }

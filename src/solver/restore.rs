@@ -1,0 +1,196 @@
+//! Going on from a snapshot: either of its files, also moved, or the newest whole one of a prefix.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use cortado_layers::{ParamKind, Shape};
+use cortado_proto::caffe::{DataPosition, SolverState};
+use cortado_proto::wire;
+
+use super::claim::folder_of;
+use super::{Pace, Solver, SolverError, state_hdf5};
+use crate::net::{CopyReport, Mark, Net};
+
+/// The states of a prefix by iteration, newest first.
+pub(super) fn snapshots(prefix: &Path) -> Vec<(u64, PathBuf)> {
+    let stem = prefix.file_name().unwrap_or_default().to_string_lossy().into_owned() + "_iter_";
+    let Ok(entries) = std::fs::read_dir(folder_of(prefix)) else { return Vec::new() };
+    let number = |name: &str| -> Option<u64> {
+        let name = name.strip_suffix(".h5").unwrap_or(name);
+        name.strip_suffix(".solverstate")?.strip_prefix(&stem)?.parse().ok()
+    };
+    let mut found: Vec<(u64, PathBuf)> = entries
+        .flatten()
+        .filter_map(|entry| Some((number(&entry.file_name().to_string_lossy())?, entry.path())))
+        .collect();
+    found.sort_by(|a, b| b.cmp(a));
+    found
+}
+
+/// The newest snapshot of a prefix that is whole, by iteration, and why newer ones are not.
+pub fn newest_snapshot(prefix: &Path) -> (Option<PathBuf>, Vec<SolverError>) {
+    let mut damaged = Vec::new();
+    for (_, path) in snapshots(prefix) {
+        match open(&path) {
+            Ok(_) => return (Some(path), damaged),
+            Err(why) => damaged.push(failed(&path, why)),
+        }
+    }
+    (None, damaged)
+}
+
+fn failed(path: &Path, why: String) -> SolverError {
+    SolverError::Snapshot { doing: "restore", path: path.to_owned(), why }
+}
+
+/// A state and the file of its weights, both held against their checksums.
+fn open(path: &Path) -> Result<(SolverState, Option<PathBuf>), String> {
+    let state = match crate::hdf5::is_hdf5(path) {
+        true => state_hdf5::read(path)?,
+        false => wire::read_state(path).map_err(|e| e.to_string())?,
+    };
+    let Some(learned) = &state.learned_net else { return Ok((state, None)) };
+    let model = find_model(path, learned)?;
+    if let Some(wanted) = state.model_checksum {
+        let found = checksum(&model).map_err(|e| format!("`{}`: {e}", model.display()))?;
+        if found != wanted {
+            return Err(format!(
+                "its weights, `{}`, have changed since it was written; give them as --weights to start \
+                 from them",
+                model.display()
+            ));
+        }
+    }
+    Ok((state, Some(model)))
+}
+
+fn checksum(path: &Path) -> io::Result<u32> {
+    struct Sum(crc32fast::Hasher);
+    impl io::Write for Sum {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.update(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut sum = Sum(crc32fast::Hasher::new());
+    let mut file = io::BufReader::with_capacity(1 << 20, File::open(path)?);
+    io::copy(&mut file, &mut sum)?;
+    Ok(sum.0.finalize())
+}
+
+/// The weights of a state: where it says, then beside it (files move).
+fn find_model(state: &Path, learned: &str) -> Result<PathBuf, String> {
+    let given = PathBuf::from(learned);
+    let beside = state.with_file_name(given.file_name().unwrap_or_default());
+    [given, beside]
+        .into_iter()
+        .find(|path| path.is_file())
+        .ok_or_else(|| format!("its weights, `{learned}`, are neither there nor beside it"))
+}
+
+/// The state that belongs to a file of weights; any other file is taken for the state itself.
+fn state_beside(path: &Path) -> Result<PathBuf, String> {
+    let name = path.to_string_lossy();
+    let weights = name.rsplit_once(".caffemodel").filter(|(_, end)| matches!(*end, "" | ".h5"));
+    let Some((stem, ending)) = weights else { return Ok(path.to_owned()) };
+    let state = PathBuf::from(format!("{stem}.solverstate{ending}"));
+    match state.is_file() {
+        true => Ok(state),
+        false => Err(format!(
+            "these are weights, not a solver's state, and `{}` is not there; give them as --weights to \
+             start from them",
+            state.display()
+        )),
+    }
+}
+
+impl Solver {
+    /// Goes on from a snapshot: its `.solverstate` or `.solverstate.h5` (told apart by content), or
+    /// the weights beside which the state lies. The weights are looked for where the state says, then
+    /// beside it (files move). Gives the report of the copied weights.
+    pub fn restore(&mut self, path: impl AsRef<Path>) -> Result<CopyReport, crate::Error> {
+        let given = path.as_ref();
+        let path = state_beside(given).map_err(|why| failed(given, why))?;
+        let fail = |why: String| failed(&path, why);
+        let (state, model) = open(&path).map_err(fail)?;
+        let histories = self.check_history(&state).map_err(fail)?;
+        let report = match model {
+            Some(model) => self.net.copy_from(model)?,
+            None => CopyReport::default(),
+        };
+        self.history = histories;
+        self.iter = state.iter().max(0) as u64;
+        self.pace = Pace {
+            step: state.current_step(),
+            minimum_loss: state.minimum_loss(),
+            last_event: state.iter_last_event().max(0) as u64,
+        };
+        self.best.found = state.best.zip(state.best_iter);
+        self.best.since = state.tests_since_best();
+        if let Some(seed) = state.seed {
+            self.seed = seed;
+            let nets = std::iter::once(&mut self.net).chain(&mut self.test_nets);
+            nets.for_each(|net| net.set_seed(seed));
+        }
+        go_on(&mut self.net, state.forward_count, &state.data_position)?;
+        for (net, at) in self.test_nets.iter_mut().zip(&state.test_position) {
+            go_on(net, at.forward_count, &at.data_position)?;
+        }
+        self.losses = state.smoothed_loss.iter().copied().collect();
+        self.resumed = !self.losses.is_empty();
+        (self.saved, self.began) = (None, None);
+        Ok(report)
+    }
+
+    fn check_history(&self, state: &SolverState) -> Result<[Vec<f32>; 2], String> {
+        let params = self.net.store.params();
+        let wanted = params.len() * self.rule.histories();
+        if state.history.len() != wanted {
+            return Err(format!(
+                "it holds {} history blobs; {} with this net wants {wanted}: was it written by another \
+                 solver type or net?",
+                state.history.len(),
+                self.param.r#type()
+            ));
+        }
+        let mut histories = self.history.clone();
+        for (i, blob) in state.history.iter().enumerate() {
+            let param = &params[i % params.len()];
+            let (shape, legacy) = wire::blob_shape(blob).map_err(|e| e.to_string())?;
+            let found = Shape::new(&shape);
+            let fits =
+                if legacy { found.count() == param.shape.count() } else { found == param.shape };
+            if !fits {
+                let (layer, index) = &param.owner;
+                return Err(format!(
+                    "history blob {i} is {found}, parameter {index} of layer `{layer}` is {}",
+                    param.shape
+                ));
+            }
+            if param.kind == ParamKind::Weight {
+                let values = wire::blob_values(blob).map_err(|e| e.to_string())?;
+                let slot = histories[i / params.len()].get_mut(param.range.clone());
+                match slot.filter(|slot| slot.len() == values.len()) {
+                    Some(slot) => slot.copy_from_slice(&values),
+                    None => return Err(format!("history blob {i} has {} values", values.len())),
+                }
+            }
+        }
+        Ok(histories)
+    }
+}
+
+/// Puts a net where a snapshot says it stood; where it says nothing (the original's), nothing happens.
+fn go_on(
+    net: &mut Net,
+    passes: Option<u64>,
+    positions: &[DataPosition],
+) -> Result<(), crate::Error> {
+    let positions = positions.iter().map(|p| (p.layer().to_owned(), p.position())).collect();
+    let passes = passes.unwrap_or(net.passes());
+    Ok(net.go_to(&Mark { passes, positions, state: Vec::new() })?)
+}
