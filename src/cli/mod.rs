@@ -14,6 +14,7 @@ mod spelling;
 mod summary;
 mod test;
 mod time;
+mod time_data;
 mod train;
 mod upgrade;
 
