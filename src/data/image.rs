@@ -83,6 +83,43 @@ pub fn decode(_bytes: &[u8], _color: Color) -> Result<Picture, String> {
     Err("it is an encoded picture; this program was built without the feature `images`".to_owned())
 }
 
+/// Encodes a picture of one or three channels as `png` or `jpg` (quality 95, as OpenCV's imencode).
+///
+/// # Errors
+/// Another format is named; the picture has other channels, or no pixels.
+#[cfg(feature = "images")]
+pub fn encode(picture: &Picture, format: &str) -> Result<Vec<u8>, String> {
+    use image::{ExtendedColorType, ImageEncoder, codecs};
+    let [c, h, w] = picture.shape;
+    let plane = h * w;
+    let (pixels, color) = match c {
+        1 => (picture.data.clone(), ExtendedColorType::L8),
+        3 => {
+            let at = |i: usize| [2, 1, 0].map(|c| picture.data[c * plane + i]);
+            ((0..plane).flat_map(at).collect(), ExtendedColorType::Rgb8)
+        }
+        _ => return Err(format!("a picture of {c} channels can't be encoded; 1 and 3 can")),
+    };
+    let (Ok(h), Ok(w)) = (u32::try_from(h), u32::try_from(w)) else {
+        return Err(format!("a picture of {h}x{w} can't be encoded"));
+    };
+    let mut out = Vec::new();
+    let done = match format {
+        "png" => codecs::png::PngEncoder::new(&mut out).write_image(&pixels, w, h, color),
+        "jpg" | "jpeg" => codecs::jpeg::JpegEncoder::new_with_quality(&mut out, 95)
+            .write_image(&pixels, w, h, color),
+        _ => return Err(format!("`{format}` is no format that is written; png and jpg are")),
+    };
+    done.map_err(|e| format!("the picture can't be encoded: {e}"))?;
+    Ok(out)
+}
+
+/// This program was built without pictures.
+#[cfg(not(feature = "images"))]
+pub fn encode(_picture: &Picture, _format: &str) -> Result<Vec<u8>, String> {
+    Err("this program was built without the feature `images`".to_owned())
+}
+
 /// 0.299 R + 0.587 G + 0.114 B in 14 bits, as OpenCV's cvtColor.
 #[cfg(feature = "images")]
 fn luma(rgb: &[u8]) -> u8 {

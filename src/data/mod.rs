@@ -11,6 +11,7 @@
 pub mod db;
 pub mod image;
 pub mod layers;
+pub mod list;
 pub mod mean;
 mod order;
 pub mod prefetch;

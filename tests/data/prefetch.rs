@@ -41,7 +41,7 @@ impl Source for Numbers {
                 Then::HoldsNonsense => payload = Payload::Datum(vec![0xff]),
                 Then::GoesOn => {}
             }
-            Ok(Record { index, key: String::new(), payload })
+            Ok(Record { index, key: Vec::new(), payload })
         };
         numbers.iter().map(record).collect()
     }

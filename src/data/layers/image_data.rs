@@ -7,6 +7,7 @@ use cortado_layers::{Arity, GradBottoms, Layer, LayerDef, LayerDoc, LayerError, 
 use super::batches::{Batches, Plan};
 use crate::data::db::{Lazy, Payload};
 use crate::data::image::{decode, resize};
+use crate::data::list::entries;
 use crate::data::{Color, Folder, Item, Pixels, Record, Source, Transform};
 
 /// The type `ImageData`.
@@ -93,27 +94,6 @@ fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     })))
 }
 
-/// Path and label of each line.
-fn entries(text: &str, root: &str) -> Result<Vec<(String, i32)>, String> {
-    let mut found = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim_end();
-        if line.is_empty() {
-            continue;
-        }
-        let parts = line.rsplit_once(' ');
-        let entry = parts.and_then(|(path, label)| Some((path.trim_end(), label.parse().ok()?)));
-        let Some((path, label)) = entry else {
-            let number = number + 1;
-            return Err(format!(
-                "has `{line}` on line {number}; a path, a space and a whole number are wanted"
-            ));
-        };
-        found.push((format!("{root}{path}"), label));
-    }
-    if found.is_empty() { Err("names no pictures".to_owned()) } else { Ok(found) }
-}
-
 /// How pictures are looked for and at.
 #[derive(Debug)]
 struct Look {
@@ -136,7 +116,7 @@ impl Source for List {
         let record = |&index: &u64| {
             let (path, label) = self.lines[index as usize].clone();
             let entry = Entry { path: path.clone(), label, look: self.look.clone() };
-            Record { index, key: path, payload: Payload::Lazy(Arc::new(entry)) }
+            Record { index, key: path.into_bytes(), payload: Payload::Lazy(Arc::new(entry)) }
         };
         Ok(numbers.iter().map(record).collect())
     }

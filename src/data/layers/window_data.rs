@@ -184,7 +184,7 @@ impl Source for Drawn {
             let key = format!("window {window} of {}", picture.path);
             let cut = self.cut.clone();
             let item = Windowed { picture, window, mirror, cut };
-            Record { index, key, payload: Payload::Lazy(Arc::new(item)) }
+            Record { index, key: key.into_bytes(), payload: Payload::Lazy(Arc::new(item)) }
         };
         Ok(numbers.iter().map(record).collect())
     }
