@@ -89,7 +89,40 @@ pub fn decode(_bytes: &[u8], _color: Color) -> Result<Picture, String> {
 /// Another format is named; the picture has other channels, or no pixels.
 #[cfg(feature = "images")]
 pub fn encode(picture: &Picture, format: &str) -> Result<Vec<u8>, String> {
-    use image::{ExtendedColorType, ImageEncoder, codecs};
+    use image::{ImageEncoder, codecs};
+    match format {
+        "png" => {
+            let (pixels, [h, w], color) = interleaved(picture)?;
+            let mut out = Vec::new();
+            let encoder = codecs::png::PngEncoder::new(&mut out);
+            let done = encoder.write_image(&pixels, w, h, color);
+            done.map_err(|e| format!("the picture can't be encoded: {e}"))?;
+            Ok(out)
+        }
+        "jpg" | "jpeg" => encode_jpeg(picture, 95),
+        _ => Err(format!("`{format}` is no format that is written; png and jpg are")),
+    }
+}
+
+/// Encodes a picture of one or three channels as JPEG of a quality from 1 to 100.
+///
+/// # Errors
+/// The picture has other channels, or no pixels.
+#[cfg(feature = "images")]
+pub fn encode_jpeg(picture: &Picture, quality: u8) -> Result<Vec<u8>, String> {
+    use image::{ImageEncoder, codecs};
+    let (pixels, [h, w], color) = interleaved(picture)?;
+    let mut out = Vec::new();
+    let encoder = codecs::jpeg::JpegEncoder::new_with_quality(&mut out, quality);
+    let done = encoder.write_image(&pixels, w, h, color);
+    done.map_err(|e| format!("the picture can't be encoded: {e}"))?;
+    Ok(out)
+}
+
+/// The bytes pixel by pixel, red first; height and width.
+#[cfg(feature = "images")]
+fn interleaved(picture: &Picture) -> Result<(Vec<u8>, [u32; 2], image::ExtendedColorType), String> {
+    use image::ExtendedColorType;
     let [c, h, w] = picture.shape;
     let plane = h * w;
     let (pixels, color) = match c {
@@ -100,18 +133,16 @@ pub fn encode(picture: &Picture, format: &str) -> Result<Vec<u8>, String> {
         }
         _ => return Err(format!("a picture of {c} channels can't be encoded; 1 and 3 can")),
     };
-    let (Ok(h), Ok(w)) = (u32::try_from(h), u32::try_from(w)) else {
-        return Err(format!("a picture of {h}x{w} can't be encoded"));
-    };
-    let mut out = Vec::new();
-    let done = match format {
-        "png" => codecs::png::PngEncoder::new(&mut out).write_image(&pixels, w, h, color),
-        "jpg" | "jpeg" => codecs::jpeg::JpegEncoder::new_with_quality(&mut out, 95)
-            .write_image(&pixels, w, h, color),
-        _ => return Err(format!("`{format}` is no format that is written; png and jpg are")),
-    };
-    done.map_err(|e| format!("the picture can't be encoded: {e}"))?;
-    Ok(out)
+    match (u32::try_from(h), u32::try_from(w)) {
+        (Ok(h), Ok(w)) => Ok((pixels, [h, w], color)),
+        _ => Err(format!("a picture of {h}x{w} can't be encoded")),
+    }
+}
+
+/// This program was built without pictures.
+#[cfg(not(feature = "images"))]
+pub fn encode_jpeg(_picture: &Picture, _quality: u8) -> Result<Vec<u8>, String> {
+    Err("this program was built without the feature `images`".to_owned())
 }
 
 /// This program was built without pictures.

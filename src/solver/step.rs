@@ -31,7 +31,15 @@ impl Solver {
         watcher.event(&Event::Line(&format!("Solving {}", self.net.name())));
         watcher.event(&Event::Line(&format!("Learning Rate Policy: {}", self.param.lr_policy())));
         let remaining = self.max_iter().saturating_sub(self.iter);
-        let finished = self.step(remaining, watcher)?;
+        let start = self.iter;
+        let finished = match self.step(remaining, watcher) {
+            // What was learned is kept. The error that ended it is told whatever becomes of that.
+            Err(error) if self.iter > start && self.param.snapshot_after_train() => {
+                let _ = self.snapshot(watcher);
+                return Err(error);
+            }
+            result => result?,
+        };
         let every = self.param.snapshot().max(0) as u64;
         if self.param.snapshot_after_train() && (every == 0 || !self.iter.is_multiple_of(every)) {
             self.snapshot(watcher)?;

@@ -98,6 +98,42 @@ fn an_error_comes_after_the_batches_before_it_and_stays() {
     }
 }
 
+/// Fails the first time that each batch is asked for.
+struct Unsteady(Numbers, u64);
+
+impl Source for Unsteady {
+    fn records(&self) -> u64 {
+        self.0.records()
+    }
+
+    fn read(&mut self, numbers: &[u64]) -> Result<Vec<Record>, LayerError> {
+        if numbers[0] >= self.1 {
+            self.1 = numbers[0] + 1;
+            return Err(LayerError::layer("the disk is gone for a moment"));
+        }
+        self.0.read(numbers)
+    }
+}
+
+#[test]
+fn a_read_that_fails_for_a_moment_is_tried_again() {
+    let alive = Arc::new(AtomicUsize::new(1));
+    let numbers = Numbers { bad: 0, then: Then::GoesOn, alive: alive.clone() };
+    let order = Order::new(1000, "d", 1, false, 0);
+    let reader = Reader { source: Box::new(Unsteady(numbers, 0)), order, batch: 10, position: 0 };
+    let recipe = Recipe {
+        name: "d".to_owned(),
+        param: "data_param",
+        seed: 1,
+        phase: Phase::Train,
+        transform: Transform::default(),
+    };
+    let mut feed = Feed::start(reader, Arc::new(recipe), 2).unwrap_or_else(|e| panic!("{e}"));
+    for first in [0.0, 10.0, 20.0] {
+        assert_eq!(take(&mut feed).map(|data| data[0]).ok(), Some(first));
+    }
+}
+
 #[test]
 fn a_thread_that_breaks_down_is_an_error_and_no_hang() {
     for depth in [1, 4] {

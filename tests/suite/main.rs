@@ -13,4 +13,6 @@ mod net;
 mod registry;
 mod solver;
 mod support;
+#[cfg(all(feature = "lmdb", feature = "leveldb", feature = "images"))]
+mod tools;
 mod wrong_nets;
