@@ -1,6 +1,8 @@
 //! Paths as prototxt files mean them.
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A path that a file names: as the original takes it, from the working directory; where nothing is
 /// there, from the folder of the file that names it.
@@ -13,4 +15,27 @@ pub fn resolve(path: &str, near: Option<&Path>) -> PathBuf {
         Some(beside) if beside.exists() => beside,
         _ => given,
     }
+}
+
+/// How long a read that failed waits before it is tried again.
+pub const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(500)];
+
+/// Reads a file, after a pause once more where it can't be read for the moment: a disk of the network
+/// comes and goes.
+///
+/// # Errors
+/// It is not there, must not be read, or can't be read for good.
+pub fn read_patiently(path: &Path) -> io::Result<Vec<u8>> {
+    for pause in PAUSES {
+        match std::fs::read(path) {
+            Err(e) if !is_final(&e) => std::thread::sleep(pause),
+            result => return result,
+        }
+    }
+    std::fs::read(path)
+}
+
+fn is_final(error: &io::Error) -> bool {
+    use io::ErrorKind::{IsADirectory, NotFound, PermissionDenied};
+    matches!(error.kind(), NotFound | PermissionDenied | IsADirectory)
 }

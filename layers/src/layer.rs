@@ -1,5 +1,7 @@
 //! The trait every layer implements, and what the net lends it in each pass.
 
+use std::time::Duration;
+
 use cortado_kernels::{Kernels, SrcDst, Write};
 use cortado_proto::caffe::FillerParameter;
 
@@ -44,6 +46,11 @@ pub trait Layer: Send {
     /// Only for sources of data: how many items have been handed out, for a snapshot.
     fn position(&self) -> Option<u64> {
         None
+    }
+
+    /// Only for sources of data: how long passes have waited for items, in all.
+    fn waited(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// Only for sources of data: goes on after `position` items of a run with this seed.

@@ -39,7 +39,7 @@ pub struct ConvertCifarArgs {
 /// Runs the command.
 pub fn run(args: ConvertCifarArgs) -> Result<(), Failure> {
     let progress = Progress::new(cifar::WHOLE.iter().sum(), "converting");
-    let mut tell = |done: u64, _| progress.set(done, String::new());
+    let mut tell = |done: u64, of: Option<u64>| progress.set_of(done, of);
     let done = cifar::convert(&args.from, &args.to, args.backend, args.overwrite, &mut tell)?;
     drop(progress);
     if args.json {

@@ -59,6 +59,14 @@ impl Progress {
         self.0.set_message(message);
     }
 
+    /// So many steps of so many are done.
+    pub fn set_of(&self, done: u64, of: Option<u64>) {
+        if let Some(of) = of {
+            self.0.set_length(of);
+        }
+        self.0.set_position(done);
+    }
+
     /// The run begins after so many steps.
     pub fn start_at(&self, done: u64) {
         self.0.set_position(done);

@@ -1,19 +1,28 @@
 //! The command line: one file per command. Caffe's spellings work too (`-solver=x`, `-gpu 0`).
 
+mod caffemodel;
 mod check;
 mod classify;
+mod compute_mean;
 mod convert_cifar;
+mod convert_imageset;
+mod convert_mnist;
+mod db;
 mod deploy;
+mod device_query;
 mod draw;
+mod extract_features;
 mod layers;
 mod log;
 mod model;
+mod parse_log;
 mod plan;
 mod roofline;
 mod spelling;
 mod summary;
 mod test;
 mod time;
+mod time_data;
 mod train;
 mod upgrade;
 mod watchdog;
@@ -86,7 +95,22 @@ enum Command {
     Draw(draw::DrawArgs),
     UpgradeNet(upgrade::UpgradeNetArgs),
     UpgradeSolver(upgrade::UpgradeSolverArgs),
+    #[command(alias = "convert_imageset")]
+    ConvertImageset(convert_imageset::ConvertImagesetArgs),
+    #[command(aliases = ["convert_mnist", "convert_mnist_data"])]
+    ConvertMnist(convert_mnist::ConvertMnistArgs),
+    #[command(aliases = ["convert_cifar", "convert_cifar_data"])]
     ConvertCifar(convert_cifar::ConvertCifarArgs),
+    #[command(aliases = ["compute_mean", "compute_image_mean"])]
+    ComputeMean(compute_mean::ComputeMeanArgs),
+    #[command(alias = "extract_features")]
+    ExtractFeatures(extract_features::ExtractFeaturesArgs),
+    #[command(alias = "device_query")]
+    DeviceQuery(device_query::DeviceQueryArgs),
+    #[command(alias = "parse_log")]
+    ParseLog(parse_log::ParseLogArgs),
+    Db(db::DbArgs),
+    Caffemodel(caffemodel::CaffemodelArgs),
 }
 
 /// Arguments of every command that runs a net.
@@ -169,7 +193,15 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Draw(args) => draw::run(args),
         Command::UpgradeNet(args) => upgrade::net(args),
         Command::UpgradeSolver(args) => upgrade::solver(args),
+        Command::ConvertImageset(args) => convert_imageset::run(args),
+        Command::ConvertMnist(args) => convert_mnist::run(args),
         Command::ConvertCifar(args) => convert_cifar::run(args),
+        Command::ComputeMean(args) => compute_mean::run(args),
+        Command::ExtractFeatures(args) => extract_features::run(args),
+        Command::DeviceQuery(args) => device_query::run(args),
+        Command::ParseLog(args) => parse_log::run(args),
+        Command::Db(args) => db::run(args),
+        Command::Caffemodel(args) => caffemodel::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -11,12 +11,13 @@ use super::log::{self, Progress};
 use super::model::{ModelArgs, PlanArgs};
 use super::plan::Planned;
 use super::roofline::{Machine, Work, peak_memory};
-use super::{Failure, RunArgs, say};
+use super::{Failure, RunArgs, say, time_data};
 
 /// Time the forward and backward pass of every layer
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Example:\n  cortado time --model models/resnet50/deploy.prototxt --phase TEST --iterations 10"
+    after_help = "Examples:\n  cortado time --model models/resnet50/deploy.prototxt --phase TEST --iterations 10\n  \
+                  cortado time --model models/lenet/train_test.prototxt --data"
 )]
 pub struct TimeArgs {
     #[command(flatten)]
@@ -33,6 +34,9 @@ pub struct TimeArgs {
     /// Time the planned forward pass of phase TEST instead, and print its steps
     #[arg(long, conflicts_with = "no_plan")]
     plan: bool,
+    /// Time the data layers instead: how fast they deliver, and how long a step waits for them
+    #[arg(long, conflicts_with = "plan")]
+    data: bool,
     #[command(flatten)]
     how: PlanArgs,
     #[command(flatten)]
@@ -61,6 +65,9 @@ pub fn run(args: TimeArgs) -> Result<(), Failure> {
     let mut net = args.model.load(phase, &args.run, args.how, !args.plan)?;
     if args.plan {
         return planned(&args, net);
+    }
+    if args.data {
+        return time_data::run(&mut net, args.iterations, args.json);
     }
     log::line("Performing Forward");
     let loss = net.forward_layers()?;

@@ -83,6 +83,74 @@ pub fn decode(_bytes: &[u8], _color: Color) -> Result<Picture, String> {
     Err("it is an encoded picture; this program was built without the feature `images`".to_owned())
 }
 
+/// Encodes a picture of one or three channels as `png` or `jpg` (quality 95, as OpenCV's imencode).
+///
+/// # Errors
+/// Another format is named; the picture has other channels, or no pixels.
+#[cfg(feature = "images")]
+pub fn encode(picture: &Picture, format: &str) -> Result<Vec<u8>, String> {
+    use image::{ImageEncoder, codecs};
+    match format {
+        "png" => {
+            let (pixels, [h, w], color) = interleaved(picture)?;
+            let mut out = Vec::new();
+            let encoder = codecs::png::PngEncoder::new(&mut out);
+            let done = encoder.write_image(&pixels, w, h, color);
+            done.map_err(|e| format!("the picture can't be encoded: {e}"))?;
+            Ok(out)
+        }
+        "jpg" | "jpeg" => encode_jpeg(picture, 95),
+        _ => Err(format!("`{format}` is no format that is written; png and jpg are")),
+    }
+}
+
+/// Encodes a picture of one or three channels as JPEG of a quality from 1 to 100.
+///
+/// # Errors
+/// The picture has other channels, or no pixels.
+#[cfg(feature = "images")]
+pub fn encode_jpeg(picture: &Picture, quality: u8) -> Result<Vec<u8>, String> {
+    use image::{ImageEncoder, codecs};
+    let (pixels, [h, w], color) = interleaved(picture)?;
+    let mut out = Vec::new();
+    let encoder = codecs::jpeg::JpegEncoder::new_with_quality(&mut out, quality);
+    let done = encoder.write_image(&pixels, w, h, color);
+    done.map_err(|e| format!("the picture can't be encoded: {e}"))?;
+    Ok(out)
+}
+
+/// The bytes pixel by pixel, red first; height and width.
+#[cfg(feature = "images")]
+fn interleaved(picture: &Picture) -> Result<(Vec<u8>, [u32; 2], image::ExtendedColorType), String> {
+    use image::ExtendedColorType;
+    let [c, h, w] = picture.shape;
+    let plane = h * w;
+    let (pixels, color) = match c {
+        1 => (picture.data.clone(), ExtendedColorType::L8),
+        3 => {
+            let at = |i: usize| [2, 1, 0].map(|c| picture.data[c * plane + i]);
+            ((0..plane).flat_map(at).collect(), ExtendedColorType::Rgb8)
+        }
+        _ => return Err(format!("a picture of {c} channels can't be encoded; 1 and 3 can")),
+    };
+    match (u32::try_from(h), u32::try_from(w)) {
+        (Ok(h), Ok(w)) => Ok((pixels, [h, w], color)),
+        _ => Err(format!("a picture of {h}x{w} can't be encoded")),
+    }
+}
+
+/// This program was built without pictures.
+#[cfg(not(feature = "images"))]
+pub fn encode_jpeg(_picture: &Picture, _quality: u8) -> Result<Vec<u8>, String> {
+    Err("this program was built without the feature `images`".to_owned())
+}
+
+/// This program was built without pictures.
+#[cfg(not(feature = "images"))]
+pub fn encode(_picture: &Picture, _format: &str) -> Result<Vec<u8>, String> {
+    Err("this program was built without the feature `images`".to_owned())
+}
+
 /// 0.299 R + 0.587 G + 0.114 B in 14 bits, as OpenCV's cvtColor.
 #[cfg(feature = "images")]
 fn luma(rgb: &[u8]) -> u8 {

@@ -36,6 +36,12 @@ impl MeanPicture {
         MeanPicture::decode(&bytes).map_err(|why| format!("`{shown}` is no mean picture: {why}"))
     }
 
+    /// The mean of each channel.
+    pub fn channels(&self) -> Vec<f32> {
+        let plane = (self.shape[1] * self.shape[2]).max(1);
+        self.data.chunks(plane).map(|values| values.iter().sum::<f32>() / plane as f32).collect()
+    }
+
     /// Takes the picture out of the bytes of a `BlobProto`.
     ///
     /// # Errors

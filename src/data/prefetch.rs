@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::order::Order;
 use super::{Item, Record, Source, Transform};
+use crate::files::PAUSES;
 
 /// What a layer hands out at once.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -61,6 +62,9 @@ impl Recipe {
             let item = record.decode(self.transform.color());
             let item = item.map_err(|why| LayerError::field(source(), why))?;
             let about = |e: LayerError| LayerError { why: format!("{name}: {}", e.why), ..e };
+            let key = RngKey { seed: self.seed, pass: position.wrapping_add(i as u64), replica: 0 };
+            let mut rng = key.stream(&format!("{}/item", self.name));
+            let item = self.transform.augmented(item, &mut rng).map_err(about)?;
             let output = self.transform.output(item.shape).map_err(about)?;
             if i == 0 {
                 (shape, first) = (output, name.clone());
@@ -70,8 +74,6 @@ impl Recipe {
                 return Err(about(unequal(source(), &item, output, &first, shape)));
             }
             let size = shape.iter().product::<usize>();
-            let key = RngKey { seed: self.seed, pass: position.wrapping_add(i as u64), replica: 0 };
-            let mut rng = key.stream(&format!("{}/item", self.name));
             let out = &mut data[i * size..(i + 1) * size];
             self.transform.apply(&item, self.phase, &mut rng, out).map_err(about)?;
             labels.push(item.label as f32);
@@ -128,7 +130,15 @@ impl Reader {
         let items = position..position.saturating_add(self.batch as u64);
         let numbers: Vec<u64> = items.map(|at| self.order.record(at)).collect();
         self.position = position.saturating_add(self.batch as u64);
-        (position, self.source.read(&numbers))
+        let mut records = self.source.read(&numbers);
+        // A disk of the network comes and goes.
+        for pause in PAUSES {
+            if records.is_err() {
+                std::thread::sleep(pause);
+                records = self.source.read(&numbers);
+            }
+        }
+        (position, records)
     }
 }
 

@@ -1,8 +1,9 @@
-//! What happens to a picture before the first layer: mean, scale, crop, mirror, pad.
+//! What happens to a picture before the first layer: augmentation, mean, scale, crop, mirror, pad.
 
 use cortado_layers::{LayerError, Phase, Rng};
 use cortado_proto::caffe::TransformationParameter;
 
+use super::augment::Augment;
 use super::image::Color;
 use super::mean::MeanPicture;
 use super::order::below;
@@ -27,6 +28,7 @@ pub struct Transform {
     crop: Option<[usize; 2]>,
     pad: usize,
     color: Color,
+    augment: Option<Augment>,
 }
 
 #[derive(Clone, Debug)]
@@ -53,6 +55,7 @@ impl Default for Transform {
             crop: None,
             pad: 0,
             color: Color::Native,
+            augment: None,
         }
     }
 }
@@ -67,7 +70,8 @@ impl Transform {
             |name: &str, why: &str| LayerError::field(format!("transform_param.{name}"), why);
         if let Some(name) = foreign(param) {
             return Err(field(name, &format!("the transform `{name}` is not known here")).help(
-                "known are scale, mean_file, mean_value, mirror, crop_size, crop_h, crop_w, pad",
+                "known are scale, mean_file, mean_value, mirror, crop_size, crop_h, crop_w, pad, \
+                 distort_param, expand_param, resize_param, noise_param",
             ));
         }
         let mean_file = param.mean_file.clone();
@@ -94,7 +98,8 @@ impl Transform {
             (false, false) => Color::Native,
         };
         let (scale, mirror, pad) = (param.scale(), param.mirror(), param.pad() as usize);
-        Ok(Transform { scale, mean, mean_file, mirror, crop, pad, color })
+        let augment = Augment::new(param)?;
+        Ok(Transform { scale, mean, mean_file, mirror, crop, pad, color, augment })
     }
 
     /// Reads the mean file, if one is named.
@@ -109,6 +114,11 @@ impl Transform {
             self.mean = Mean::Picture(picture);
         }
         Ok(())
+    }
+
+    /// Whether it changes items before they are cut and mirrored.
+    pub fn augments(&self) -> bool {
+        self.augment.is_some()
     }
 
     /// Which channels encoded pictures are decoded to.
@@ -160,6 +170,21 @@ impl Transform {
                 Err(LayerError::field("transform_param.crop_size", why))
             }
         }
+    }
+
+    /// The item as it goes into [`Transform::output`] and [`Transform::apply`]: as it is, or with
+    /// the augmentation that is asked for. `rng` is the stream of this item.
+    ///
+    /// # Errors
+    /// The item is none that can be augmented.
+    pub fn augmented(&self, item: Item, rng: &mut Rng) -> Result<Item, LayerError> {
+        let Some(augment) = &self.augment else { return Ok(item) };
+        let mean = match &self.mean {
+            Mean::None => Vec::new(),
+            Mean::Values(values) => values.clone(),
+            Mean::Picture(picture) => picture.channels(),
+        };
+        augment.apply(item, &mean, rng)
     }
 
     /// Transforms an item into `out`, which has room for exactly what [`Transform::output`] says.
@@ -248,11 +273,7 @@ impl Transform {
 /// The first field given that belongs to another dialect and changes what comes out.
 fn foreign(p: &TransformationParameter) -> Option<&'static str> {
     let fields = [
-        ("resize_param", !p.resize_param.is_empty()),
-        ("noise_param", !p.noise_param.is_empty()),
         ("emit_constraint", p.emit_constraint.is_some()),
-        ("distort_param", p.distort_param.is_some()),
-        ("expand_param", p.expand_param.is_some()),
         ("vertical_stretch_lower", p.vertical_stretch_lower() != 1.0),
         ("vertical_stretch_upper", p.vertical_stretch_upper() != 1.0),
         ("horizontal_stretch_lower", p.horizontal_stretch_lower() != 1.0),

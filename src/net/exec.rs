@@ -206,6 +206,9 @@ impl Net {
         if let Some(run) = self.run_of(i) {
             if self.fused[run].first == i {
                 self.forward_fused(run);
+                if self.trace == Some(None) {
+                    self.trace_forward(self.fused[run].last);
+                }
             }
             return Ok(());
         }
@@ -293,6 +296,9 @@ impl Net {
         if let Some(run) = self.run_of(i) {
             if self.fused[run].last == i {
                 self.backward_fused(run);
+                if self.trace == Some(None) {
+                    self.trace_backward(self.fused[run].first);
+                }
             }
             return Ok(());
         }

@@ -42,6 +42,11 @@ impl<'a> LayerInfo<'a> {
         self.node().bottoms.iter().map(move |&b| (net.blobs[b].name.as_str(), &net.blobs[b].shape))
     }
 
+    /// Whether it hands out items one after the other, from files.
+    pub fn reads_data(&self) -> bool {
+        self.node().layer.position().is_some()
+    }
+
     /// Names and shapes of the tops.
     pub fn tops(&self) -> impl Iterator<Item = (&'a str, &'a Shape)> + use<'a> {
         let net = self.net;

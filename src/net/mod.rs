@@ -29,6 +29,7 @@ mod weights_hdf5;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cortado_layers::{
     Layer, LayerDef, LayerKind, Layout, PackCache, Phase, Registry, Shape, Tensor, View, ViewMut,
@@ -424,6 +425,16 @@ impl Net {
     pub fn positions(&self) -> Vec<(String, u64)> {
         let of = |node: &Node| Some((node.def.name().to_owned(), node.layer.position()?));
         self.nodes.iter().filter_map(of).collect()
+    }
+
+    /// How long passes have waited for the sources of data, in all.
+    pub fn waited(&self) -> Duration {
+        self.nodes.iter().map(|node| node.layer.waited()).sum()
+    }
+
+    /// Items of a pass: the first axis of the first blob.
+    pub fn batch_size(&self) -> usize {
+        self.blobs.first().and_then(|blob| blob.shape.first().copied()).unwrap_or(0)
     }
 
     /// Lets the sources of data of these names go on at these positions.

@@ -121,7 +121,8 @@ pub fn default_shapes(layer: &LayerDef, given: Option<&Shape>) -> Option<Vec<Sha
     if name == "HDF5Output" {
         return Some(Vec::new());
     }
-    let reads = name.ends_with("Data") && layer.bottom.is_empty();
+    let reads = name.ends_with("Data") || name == "ImageFolder";
+    let reads = reads && layer.bottom.is_empty();
     if !reads || matches!(name, "DummyData" | "MemoryData") {
         return None;
     }

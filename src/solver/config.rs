@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cortado_layers::Phase;
 use cortado_proto::caffe::{self, SolverParameter, solver_parameter::SolverMode};
 use cortado_proto::{Diagnostic, NetDef, SolverDef, schema};
 
 use super::policy::POLICIES;
+use super::step::Shown;
 use super::update::{RULES, Regularization};
 use super::{Best, LrPolicy, Pace, Solver, SolverError, SolverOptions, UpdateRule, Watch};
 use crate::files;
@@ -75,7 +76,7 @@ impl Solver {
             history: [vec![0.0; weights], vec![0.0; second]],
             losses: VecDeque::new(),
             smoothed: 0.0,
-            shown_at: (0, Instant::now()),
+            shown_at: Shown::now(0, Duration::ZERO),
             notes,
             param: def.param,
         })

@@ -21,7 +21,6 @@ mod update;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
 use cortado_layers::Registry;
 use cortado_proto::caffe::SolverParameter;
@@ -128,7 +127,7 @@ pub struct Solver {
     history: [Vec<f32>; 2],
     losses: VecDeque<f32>,
     smoothed: f64,
-    shown_at: (u64, Instant),
+    shown_at: step::Shown,
     notes: Vec<Diagnostic>,
 }
 

@@ -2,11 +2,19 @@
 //! The commands of the same names are thin shells around these functions.
 
 pub mod cifar;
-mod mean;
+pub mod dbs;
+pub mod features;
+pub mod imageset;
+pub mod mean;
+pub mod mnist;
+pub mod npy;
+pub mod training_log;
+pub mod weights;
 
 use cortado_layers::LayerError;
 
 pub use mean::MeanSum;
+pub use training_log::TrainingLog;
 
 /// Why a tool stopped: one sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,12 +1,22 @@
 //! The data room: databases and files, pictures, transforms, order, batches prepared ahead.
 
+#[cfg(feature = "images")]
+mod augment;
 #[cfg(all(feature = "lmdb", feature = "leveldb", feature = "images"))]
 mod cifar;
+#[cfg(all(feature = "lmdb", feature = "leveldb", feature = "images"))]
+mod databases;
+#[cfg(all(feature = "lmdb", feature = "leveldb", feature = "images", feature = "hdf5"))]
+mod features;
 mod files;
 mod golden;
 #[cfg(feature = "hdf5")]
 mod hdf5;
 mod idx;
+#[cfg(all(feature = "lmdb", feature = "leveldb", feature = "images"))]
+mod imageset;
+#[cfg(all(feature = "lmdb", feature = "leveldb", feature = "images"))]
+mod killed;
 #[cfg(feature = "leveldb")]
 mod leveldb;
 #[cfg(all(feature = "lmdb", feature = "images"))]
@@ -18,6 +28,8 @@ mod picture_list;
 mod pictures;
 mod prefetch;
 mod resume;
+mod training_log;
 mod transform;
+mod weights;
 #[cfg(feature = "images")]
 mod windows;

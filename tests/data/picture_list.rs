@@ -76,3 +76,42 @@ fn mistakes_are_named() {
     let error = try_net(folder.path(), &text, Phase::Train, 1).map(|_| ()).expect_err("no picture");
     assert!(error.contains("record 0 (key `text.png`): it is no picture"), "{error}");
 }
+
+#[test]
+fn folders_are_classes_in_the_order_of_their_names() {
+    let folder = folder();
+    let picture = std::fs::read(golden("data/images/im1.png")).expect("it is there");
+    let at = |name: &str| folder.path().join("set").join(name);
+    for name in ["dog", "cat/more", "eel"] {
+        std::fs::create_dir_all(at(name)).expect("a temporary folder can be written");
+    }
+    let text = |param: &str| {
+        format!(
+            "layer {{ name: \"d\" type: \"ImageFolder\" top: \"data\" top: \"label\" \
+             image_data_param {{ source: \"set\" batch_size: 4 {param} }} }}"
+        )
+    };
+    let error = |wanted: &str| {
+        let error = try_net(folder.path(), &text(""), Phase::Train, 1).err().expect(wanted);
+        assert!(error.contains(wanted), "{wanted}: {error}");
+    };
+    write(&at("cat"), "b.PNG", &picture);
+    write(&at("cat/more"), "a.png", &picture);
+    write(&at("dog"), "a.png", &picture);
+    write(&at("dog"), "notes.txt", b"no picture");
+    write(&at(""), "readme.md", b"no class");
+    error("eel` holds no pictures (.jpg, .jpeg, .png)");
+    write(&at("eel"), "x.png", &picture);
+    let found = batches(&mut net(folder.path(), &text(""), Phase::Train, 1), 1);
+    assert_eq!(found[0].1, [0.0, 0.0, 1.0, 2.0]);
+    assert_eq!(found[0].0.len(), 4 * 3 * 9 * 11);
+    let mut net =
+        net(folder.path(), &text("shuffle: true new_height: 5 new_width: 5"), Phase::Train, 1);
+    for (data, mut labels) in batches(&mut net, 5) {
+        labels.sort_by(f32::total_cmp);
+        assert_eq!((data.len(), &labels[..]), (4 * 3 * 5 * 5, &[0.0, 0.0, 1.0, 2.0][..]));
+    }
+    std::fs::remove_dir_all(at("")).expect("it can be removed");
+    std::fs::create_dir(at("")).expect("it can be made");
+    error("holds no folders, one per class; it is empty");
+}

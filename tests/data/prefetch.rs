@@ -41,7 +41,7 @@ impl Source for Numbers {
                 Then::HoldsNonsense => payload = Payload::Datum(vec![0xff]),
                 Then::GoesOn => {}
             }
-            Ok(Record { index, key: String::new(), payload })
+            Ok(Record { index, key: Vec::new(), payload })
         };
         numbers.iter().map(record).collect()
     }
@@ -95,6 +95,42 @@ fn an_error_comes_after_the_batches_before_it_and_stays() {
             assert!(feed.stop().is_some());
             assert_eq!(alive.load(Ordering::SeqCst), 0);
         }
+    }
+}
+
+/// Fails the first time that each batch is asked for.
+struct Unsteady(Numbers, u64);
+
+impl Source for Unsteady {
+    fn records(&self) -> u64 {
+        self.0.records()
+    }
+
+    fn read(&mut self, numbers: &[u64]) -> Result<Vec<Record>, LayerError> {
+        if numbers[0] >= self.1 {
+            self.1 = numbers[0] + 1;
+            return Err(LayerError::layer("the disk is gone for a moment"));
+        }
+        self.0.read(numbers)
+    }
+}
+
+#[test]
+fn a_read_that_fails_for_a_moment_is_tried_again() {
+    let alive = Arc::new(AtomicUsize::new(1));
+    let numbers = Numbers { bad: 0, then: Then::GoesOn, alive: alive.clone() };
+    let order = Order::new(1000, "d", 1, false, 0);
+    let reader = Reader { source: Box::new(Unsteady(numbers, 0)), order, batch: 10, position: 0 };
+    let recipe = Recipe {
+        name: "d".to_owned(),
+        param: "data_param",
+        seed: 1,
+        phase: Phase::Train,
+        transform: Transform::default(),
+    };
+    let mut feed = Feed::start(reader, Arc::new(recipe), 2).unwrap_or_else(|e| panic!("{e}"));
+    for first in [0.0, 10.0, 20.0] {
+        assert_eq!(take(&mut feed).map(|data| data[0]).ok(), Some(first));
     }
 }
 

@@ -47,3 +47,20 @@ fn one_net_can_go_back_to_its_start() {
     net.seek(&[("d".to_owned(), 0)]).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(batches(&mut net, 6), first);
 }
+
+#[test]
+fn the_time_that_passes_wait_for_data_is_counted() {
+    let folder = folder();
+    write_idx(folder.path(), 17);
+    let text = idx_layer("batch_size: 4 prefetch: 0", "");
+    let mut net = net(folder.path(), &text, Phase::Train, 5);
+    assert_eq!((net.waited().as_nanos(), net.batch_size()), (0, 4));
+    let start = std::time::Instant::now();
+    batches(&mut net, 3);
+    let all = start.elapsed();
+    let after = net.waited();
+    // Nothing is prepared ahead: a pass waits while its batch is made.
+    assert!(after.as_nanos() > 0 && after <= all, "{after:?} of {all:?}");
+    batches(&mut net, 3);
+    assert!(net.waited() > after);
+}

@@ -8,7 +8,7 @@ use prost::Message;
 
 use crate::files::{batches, folder, idx_layer, net, try_net, write, write_idx};
 
-fn param(text: &str) -> TransformationParameter {
+pub fn param(text: &str) -> TransformationParameter {
     let text = format!("layer {{ name: \"d\" type: \"Data\" transform_param {{ {text} }} }}");
     let def =
         NetDef::from_text(&Source::new("net.prototxt", text)).unwrap_or_else(|e| panic!("{e}"));
@@ -163,7 +163,7 @@ fn fields_that_make_no_sense_are_told() {
         ("force_color: true force_gray: true", "exclude each other"),
         ("mean_file: \"nowhere\"", "there is no"),
         ("mean_file: \"images\"", "is no mean picture"),
-        ("distort_param { brightness_prob: 1 }", "the transform `distort_param` is not known here"),
+        ("vertical_mirror: true", "the transform `vertical_mirror` is not known here"),
     ];
     let folder = folder();
     write_idx(folder.path(), 4);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::support::{ROOT, cortado, cortado_in, none, stderr, stdout};
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 20] = [
     "train",
     "test",
     "time",
@@ -16,7 +16,15 @@ const COMMANDS: [&str; 11] = [
     "draw",
     "upgrade-net",
     "upgrade-solver",
+    "convert-imageset",
+    "convert-mnist",
     "convert-cifar",
+    "compute-mean",
+    "extract-features",
+    "device-query",
+    "parse-log",
+    "db",
+    "caffemodel",
 ];
 
 #[test]
@@ -96,9 +104,21 @@ fn summary_knows_the_size_of_resnet_50() {
 #[test]
 fn reports_are_also_json() {
     let lenet = "models/lenet/deploy.prototxt";
-    let table: [(&[&str], &str); 3] = [
+    let table: [(&[&str], &str); 4] = [
         (&["summary", "--model", lenet, "--json"], "layers"),
         (&["time", "--model", lenet, "--phase", "TEST", "--iterations", "1", "--json"], "layers"),
+        (
+            &[
+                "time",
+                "--model",
+                "models/lenet/train_test.prototxt",
+                "--data",
+                "--iterations",
+                "1",
+                "--json",
+            ],
+            "waiting_percent",
+        ),
         (
             &["test", "--model", "models/lenet/train_test.prototxt", "--iterations", "1", "--json"],
             "outputs",
@@ -154,11 +174,20 @@ fn log_lines_have_the_form_that_scripts_parse() {
     write_solver(folder.path(), 2, "");
     let told = stderr(&cortado_in(folder.path(), &["train", "--solver", "solver.prototxt"]));
     let rate = told.lines().find(|line| line.contains("Iteration 1 (")).unwrap_or_default();
-    // I1122 19:13:44.828763   512 cortado.rs:1] Iteration 1 (20 iter/s, 0.05s/1 iters), loss = 2.1
+    // I1122 19:13:44.828763   512 cortado.rs:1] Iteration 1 (20 iter/s, 0.05s/1 iters, 160 images/s,
+    // 0.0% waiting for data), loss = 2.1
     let head: Vec<&str> = rate.split_whitespace().collect();
     assert!(head.len() > 9 && head[0].len() == 5 && head[0].starts_with('I'), "{told}");
     assert_eq!((head[1].len(), head[3]), (15, "cortado.rs:1]"), "{rate}");
-    assert!(rate.contains(" iter/s, ") && rate.contains("s/1 iters), loss = "), "{rate}");
+    assert!(rate.contains(" iter/s, ") && rate.contains("s/1 iters, "), "{rate}");
+    assert!(rate.contains(" images/s, 0.0% waiting for data), loss = "), "{rate}");
+    // The rate in images is that in iterations times the batch of 8.
+    let number = |i: usize| head[i].trim_start_matches('(').parse::<f64>().unwrap_or(f64::NAN);
+    assert!((number(10) / (8.0 * number(6)) - 1.0).abs() < 1e-4, "{rate}");
+    assert!(
+        told.contains("Iteration 0 (0 iter/s, ") && told.contains("s/1 iters), loss"),
+        "{told}"
+    );
     for part in [
         "Solving ",
         "    Train net output #0: loss = ",
@@ -498,4 +527,12 @@ fn pictures_are_classified_in_the_channel_order_that_was_asked_for() {
         }
     }
     none(failures);
+}
+
+#[test]
+fn the_time_of_the_data_needs_a_net_that_reads_some() {
+    let output = cortado(&["time", "--model", "models/lenet/deploy.prototxt", "--data"]);
+    assert_eq!(output.status.code(), Some(1));
+    let wanted = "error: the net has no layer that reads data; give the net that trains";
+    assert!(stderr(&output).contains(wanted), "{}", stderr(&output));
 }

@@ -14,5 +14,7 @@ mod net;
 mod registry;
 mod solver;
 mod support;
+#[cfg(all(feature = "lmdb", feature = "leveldb", feature = "images"))]
+mod tools;
 mod weights;
 mod wrong_nets;

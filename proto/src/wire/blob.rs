@@ -247,6 +247,33 @@ impl BlobEntry {
         Ok(BlobEntry { shape, legacy: old, stored, runs, stored_count, count, offset })
     }
 
+    /// Writes other values into the places of this blob's, in the bytes of the file it was found in.
+    ///
+    /// # Errors
+    /// There are more or fewer values than are stored, or they are stored as half floats.
+    pub fn overwrite(&self, file: &mut [u8], values: &[f32]) -> Result<(), Error> {
+        if values.len() != self.stored_count {
+            let why = format!("holds {} values, {} are given", self.stored_count, values.len());
+            return Err(Error::value("data", why));
+        }
+        let size = self.stored.size();
+        let mut values = values.iter();
+        for run in &self.runs {
+            for (i, &value) in values.by_ref().take(run.count).enumerate() {
+                let at = run.start as usize + i * run.stride;
+                let place = file.get_mut(at..at + size).unwrap_or_default();
+                match self.stored {
+                    Stored::F32 if place.len() == 4 => place.copy_from_slice(&value.to_le_bytes()),
+                    Stored::F64 if place.len() == 8 => {
+                        place.copy_from_slice(&f64::from(value).to_le_bytes());
+                    }
+                    _ => return Err(Error::value("raw_data", "holds half floats".to_owned())),
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Bytes of the file this blob was found in that hold its values.
     pub fn data_range(&self) -> Option<Range<u64>> {
         let (first, last) = (self.runs.first()?, self.runs.last()?);

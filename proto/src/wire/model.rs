@@ -130,6 +130,11 @@ impl Model {
         self.layers.iter().find(|l| l.name == name)
     }
 
+    /// The whole file.
+    pub fn bytes(&self) -> &[u8] {
+        self.storage.bytes()
+    }
+
     /// The bytes of a layer's message, to write back unchanged.
     pub fn raw(&self, layer: &ModelLayer) -> &[u8] {
         let range = layer.raw.start as usize..layer.raw.end as usize;

@@ -66,7 +66,7 @@ impl Source for Idx {
             let pixels = Pixels::U8(self.pixels[at * size..(at + 1) * size].to_vec());
             let shape = [1, self.rows, self.columns];
             let item = Item { shape, pixels, label: self.labels[at].into() };
-            Ok(Record { index, key: String::new(), payload: Payload::Item(item) })
+            Ok(Record { index, key: Vec::new(), payload: Payload::Item(item) })
         };
         numbers.iter().map(record).collect()
     }

@@ -72,9 +72,10 @@ impl Source for LevelDb {
             Err(_) => Err(BROKEN.to_owned()),
         };
         let found = answer.map_err(|why| failed(&self.path, &why))?;
-        let record = |(&index, (key, value)): (&u64, Pair)| {
-            let key = String::from_utf8_lossy(&key).into_owned();
-            Record { index, key, payload: Payload::Datum(value) }
+        let record = |(&index, (key, value)): (&u64, Pair)| Record {
+            index,
+            key,
+            payload: Payload::Datum(value),
         };
         Ok(numbers.iter().zip(found).map(record).collect())
     }

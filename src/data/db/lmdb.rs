@@ -76,7 +76,7 @@ impl Source for Lmdb {
                 last.clear();
                 last.extend_from_slice(key);
                 *next = index + 1;
-                let key = String::from_utf8_lossy(key).into_owned();
+                let key = key.to_vec();
                 found.push(Record { index, key, payload: Payload::Datum(value.to_vec()) });
             }
             Ok(found)

@@ -53,7 +53,7 @@ pub struct Record {
     /// Its number in the source, from 0.
     pub index: u64,
     /// The name the source has for it; empty where it has none.
-    pub key: String,
+    pub key: Vec<u8>,
     /// What it holds.
     pub payload: Payload,
 }
@@ -99,7 +99,7 @@ impl std::fmt::Display for Record {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "record {}", self.index)?;
         if !self.key.is_empty() {
-            write!(f, " (key `{}`)", self.key)?;
+            write!(f, " (key `{}`)", String::from_utf8_lossy(&self.key))?;
         }
         Ok(())
     }
@@ -115,6 +115,28 @@ pub trait Source: Send {
     /// # Errors
     /// The store is damaged, or a number is not below [`Source::records`].
     fn read(&mut self, numbers: &[u64]) -> Result<Vec<Record>, LayerError>;
+}
+
+/// Opens a database whose kind is told by what its folder holds.
+///
+/// # Errors
+/// There is none, or it is damaged.
+pub fn open_any(path: &Path) -> Result<Box<dyn Source>, LayerError> {
+    match is_leveldb(path) {
+        true => open_leveldb(path, true),
+        false => {
+            let path = Folder::new(Path::new("")).find(SOURCE, &path.to_string_lossy())?;
+            open_lmdb(&path)
+        }
+    }
+}
+
+/// Opens a pair of IDX files.
+///
+/// # Errors
+/// They are none, are damaged, or do not go together.
+pub fn open_idx(images: &Path, labels: &Path) -> Result<Box<dyn Source>, LayerError> {
+    Ok(Box::new(idx::Idx::open(images, labels)?))
 }
 
 /// Opens what a `data_param` names.

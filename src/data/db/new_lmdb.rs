@@ -57,13 +57,15 @@ impl Write for NewLmdb {
                     // SAFETY: the only transactions are those of `put`, which has returned.
                     unsafe { self.env.resize(self.map) }.map_err(|e| e.to_string())?;
                 }
+                // LMDB reports a write that ended early, on a full disk, as this.
+                Err(Error::Io(e)) => return Err(format!("{e}; is the disk full?")),
                 Err(e) => return Err(e.to_string()),
             }
         }
     }
 
     fn close(self: Box<Self>) -> Result<(), String> {
-        self.env.force_sync().map_err(|e| e.to_string())?;
+        self.env.force_sync().map_err(|e| format!("{e}; is the disk full?"))?;
         self.env.prepare_for_closing().wait();
         Ok(())
     }

@@ -2,6 +2,7 @@
 //! a position to go on from.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use cortado_layers::{Backward, Forward, Layer, LayerError, Measure, Reshape, SetUp, Shape};
 
@@ -42,6 +43,8 @@ pub(super) struct Batches {
     opened: Option<Opened>,
     /// Items handed out.
     position: u64,
+    /// Time passes have waited.
+    waited: Duration,
 }
 
 /// What is known from set-up on.
@@ -59,7 +62,7 @@ struct Opened {
 
 impl Batches {
     pub fn new(plan: Plan) -> Batches {
-        Batches { plan, opened: None, position: 0 }
+        Batches { plan, opened: None, position: 0, waited: Duration::ZERO }
     }
 
     fn batch_size(&self) -> usize {
@@ -79,7 +82,9 @@ impl Batches {
     fn ready(&mut self) -> Result<&mut Opened, LayerError> {
         let mut opened =
             self.opened.take().ok_or_else(|| LayerError::layer("the data layer was not set up"))?;
+        let start = Instant::now();
         let result = self.make_ready(&mut opened);
+        self.waited += start.elapsed();
         let opened = self.opened.insert(opened);
         result.map(|()| opened)
     }
@@ -178,6 +183,10 @@ impl Layer for Batches {
 
     fn position(&self) -> Option<u64> {
         Some(self.position)
+    }
+
+    fn waited(&self) -> Duration {
+        self.waited
     }
 
     fn seek(&mut self, seed: u64, position: u64) -> Result<(), LayerError> {

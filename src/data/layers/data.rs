@@ -40,6 +40,13 @@ TEST; `mirror` flips every other picture at random, in TEST as well, as the orig
 around the picture, after the mean was subtracted and before it is cropped. Colours come as blue, \
 green, red.
 
+The fields of the forks around SSD change the picture before that, drawn from the seed, always in this \
+order: `distort_param` (brightness, contrast, saturation, hue, each with its probability; hue counts 180 \
+for the circle), `expand_param` (a larger canvas filled with the mean), `resize_param` (WARP, \
+FIT_SMALL_SIZE or FIT_LARGE_SIZE_AND_PAD, with one of the given `interp_mode`s; of several blocks one by \
+their `prob`), `noise_param` (decolorize, gauss_blur, hist_eq, jpeg, erode, posterize, inverse, \
+saltpepper, convert_to_hsv or convert_to_lab).
+
 The shape of the tops follows the first item of each batch; the items of one batch must come out \
 alike, so that databases of mixed sizes need `batch_size: 1` or a crop. `batch_size` must not \
 exceed the number of items (the original repeats items silently). `prefetch` batches (4) are \

@@ -1,6 +1,7 @@
 //! HDF5Data: rows of the datasets of HDF5 files.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use cortado_layers::{
     Arity, Backward, Forward, GradBottoms, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs,
@@ -63,6 +64,7 @@ fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
         tops: def.top.clone(),
         rows: None,
         position: 0,
+        waited: Duration::ZERO,
     }))
 }
 
@@ -75,6 +77,8 @@ struct Hdf5Data {
     rows: Option<Rows>,
     /// Rows handed out.
     position: u64,
+    /// Time passes have taken for their rows.
+    waited: Duration,
 }
 
 /// The rows of all files, in the order in which they are handed out.
@@ -138,6 +142,7 @@ impl Layer for Hdf5Data {
         let Some(rows) = &mut self.rows else {
             return Err(LayerError::layer("the layer was not set up"));
         };
+        let start = Instant::now();
         for n in 0..self.batch {
             let (row, datasets) = rows.get(self.position + n as u64, &self.tops)?;
             for (top, data) in cx.tops.iter_mut().zip(datasets) {
@@ -147,6 +152,7 @@ impl Layer for Hdf5Data {
             }
         }
         self.position += self.batch as u64;
+        self.waited += start.elapsed();
         Ok(())
     }
 
@@ -156,6 +162,10 @@ impl Layer for Hdf5Data {
 
     fn position(&self) -> Option<u64> {
         Some(self.position)
+    }
+
+    fn waited(&self) -> Duration {
+        self.waited
     }
 
     fn seek(&mut self, seed: u64, position: u64) -> Result<(), LayerError> {

@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use cortado_layers::{Arity, GradBottoms, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs};
 
+use cortado_proto::caffe::ImageDataParameter;
+
 use super::batches::{Batches, Plan};
 use crate::data::db::{Lazy, Payload};
 use crate::data::image::{decode, resize};
+use crate::data::list::entries;
 use crate::data::{Color, Folder, Item, Pixels, Record, Source, Transform};
+use crate::files::read_patiently;
 
 /// The type `ImageData`.
 pub static KIND: LayerKind = LayerKind::new("ImageData", build, &DOC)
@@ -17,7 +21,7 @@ pub static KIND: LayerKind = LayerKind::new("ImageData", build, &DOC)
     .grads(GradBottoms::None)
     .dynamic();
 
-const SOURCE: &str = "image_data_param.source";
+pub(super) const SOURCE: &str = "image_data_param.source";
 
 static DOC: LayerDoc = LayerDoc {
     summary: "Batches of pictures and their labels from a text file of paths.",
@@ -54,6 +58,21 @@ shape of the tops follows the first picture of each batch. Batches are prepared 
 pub(super) const AHEAD: u32 = 4;
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
+    of_pictures(def, |param, folder| {
+        let path = folder.find(SOURCE, param.source())?;
+        let text = std::fs::read(&path)
+            .map_err(|e| format!("can't read `{}`: {e}", path.display()))
+            .map_err(|why| LayerError::field(SOURCE, why))?;
+        entries(&String::from_utf8_lossy(&text), param.root_folder())
+            .map_err(|why| LayerError::field(SOURCE, format!("`{}` {why}", path.display())))
+    })
+}
+
+/// A layer of the pictures that `list` names, with their classes.
+pub(super) fn of_pictures(
+    def: &LayerDef,
+    list: fn(&ImageDataParameter, &Folder) -> Result<Vec<(String, i32)>, LayerError>,
+) -> Result<Box<dyn Layer>, LayerError> {
     let param = def.image_data_param.clone().unwrap_or_default();
     let field =
         |name: &str, why: String| Err(LayerError::field(format!("image_data_param.{name}"), why));
@@ -81,37 +100,9 @@ fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
         transform: Transform::new(&def.transform_param.clone().unwrap_or_default())?,
         folder: folder.clone(),
         open: Box::new(move |_, _| {
-            let path = folder.find(SOURCE, param.source())?;
-            let text = std::fs::read(&path)
-                .map_err(|e| format!("can't read `{}`: {e}", path.display()))
-                .map_err(|why| LayerError::field(SOURCE, why))?;
-            let lines = entries(&String::from_utf8_lossy(&text), param.root_folder());
-            let lines = lines
-                .map_err(|why| LayerError::field(SOURCE, format!("`{}` {why}", path.display())))?;
-            Ok(Box::new(List { lines, look: look.clone() }))
+            Ok(Box::new(List { lines: list(&param, &folder)?, look: look.clone() }))
         }),
     })))
-}
-
-/// Path and label of each line.
-fn entries(text: &str, root: &str) -> Result<Vec<(String, i32)>, String> {
-    let mut found = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim_end();
-        if line.is_empty() {
-            continue;
-        }
-        let parts = line.rsplit_once(' ');
-        let entry = parts.and_then(|(path, label)| Some((path.trim_end(), label.parse().ok()?)));
-        let Some((path, label)) = entry else {
-            let number = number + 1;
-            return Err(format!(
-                "has `{line}` on line {number}; a path, a space and a whole number are wanted"
-            ));
-        };
-        found.push((format!("{root}{path}"), label));
-    }
-    if found.is_empty() { Err("names no pictures".to_owned()) } else { Ok(found) }
 }
 
 /// How pictures are looked for and at.
@@ -136,7 +127,7 @@ impl Source for List {
         let record = |&index: &u64| {
             let (path, label) = self.lines[index as usize].clone();
             let entry = Entry { path: path.clone(), label, look: self.look.clone() };
-            Record { index, key: path, payload: Payload::Lazy(Arc::new(entry)) }
+            Record { index, key: path.into_bytes(), payload: Payload::Lazy(Arc::new(entry)) }
         };
         Ok(numbers.iter().map(record).collect())
     }
@@ -152,7 +143,7 @@ struct Entry {
 impl Lazy for Entry {
     fn item(&self, _: Color) -> Result<Item, String> {
         let path = self.look.folder.find(SOURCE, &self.path).map_err(|e| e.why)?;
-        let bytes = std::fs::read(&path).map_err(|e| format!("can't read the file: {e}"))?;
+        let bytes = read_patiently(&path).map_err(|e| format!("can't read the file: {e}"))?;
         let mut picture = decode(&bytes, self.look.color)?;
         if let Some([height, width]) = self.look.size {
             picture = resize(&picture, height, width);

@@ -6,6 +6,7 @@ pub mod dummy_data;
 pub mod hdf5_data;
 pub mod hdf5_output;
 pub mod image_data;
+pub mod image_folder;
 pub mod memory_data;
 pub mod window_data;
 
@@ -18,6 +19,7 @@ pub static KINDS: &[&LayerKind] = &[
     &hdf5_data::KIND,
     &hdf5_output::KIND,
     &image_data::KIND,
+    &image_folder::KIND,
     &memory_data::KIND,
     &window_data::KIND,
 ];

@@ -86,7 +86,11 @@ fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
         return Err(field("fg_fraction", why));
     }
     // Checks the fields; mean, scale and mirror are applied to the window itself, below.
-    Transform::new(&transform)?;
+    if Transform::new(&transform)?.augments() {
+        let why =
+            "windows can't be distorted, expanded, resized or given noise; leave those fields out";
+        return Err(LayerError::field("transform_param", why));
+    }
     let folder = Folder::of(def);
     let of_plan = folder.clone();
     let open = move |name: &str, seed: u64| -> Result<Box<dyn Source>, LayerError> {
@@ -184,7 +188,7 @@ impl Source for Drawn {
             let key = format!("window {window} of {}", picture.path);
             let cut = self.cut.clone();
             let item = Windowed { picture, window, mirror, cut };
-            Record { index, key, payload: Payload::Lazy(Arc::new(item)) }
+            Record { index, key: key.into_bytes(), payload: Payload::Lazy(Arc::new(item)) }
         };
         Ok(numbers.iter().map(record).collect())
     }
