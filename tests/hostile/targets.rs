@@ -166,7 +166,7 @@ pub fn hdf5(bytes: &[u8]) {
 pub fn datum(bytes: &[u8]) {
     for color in COLORS {
         let payload = Payload::Datum(bytes.to_vec());
-        let record = Record { index: 0, key: String::new(), payload };
+        let record = Record { index: 0, key: Vec::new(), payload };
         if let Ok(item) = record.decode(color) {
             let count: usize = item.shape.iter().product();
             let found = match &item.pixels {

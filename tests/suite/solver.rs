@@ -348,7 +348,7 @@ fn the_best_weights_are_kept_and_patience_ends() {
     // Larger is better with a sign: the first test is the best of the falling part.
     let (_, best, _) = run("+loss");
     assert!(best.is_some_and(|(value, _)| value >= 1.0), "{best:?}");
-    let source = cortado_proto::span::Source::new("s", &parabola(1.0, "keep_best: 'accuracy'"));
+    let source = cortado_proto::span::Source::new("s", parabola(1.0, "keep_best: 'accuracy'"));
     let def = cortado_proto::SolverDef::from_text(&source).unwrap_or_else(|e| panic!("{e}"));
     let told = Solver::build(def, &cortado::solver::SolverOptions::default()).err();
     let told = told.map(|e| e.to_string()).unwrap_or_default();

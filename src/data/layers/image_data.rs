@@ -68,10 +68,13 @@ fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     })
 }
 
+/// Lists pictures with their classes.
+type ListPictures = fn(&ImageDataParameter, &Folder) -> Result<Vec<(String, i32)>, LayerError>;
+
 /// A layer of the pictures that `list` names, with their classes.
 pub(super) fn of_pictures(
     def: &LayerDef,
-    list: fn(&ImageDataParameter, &Folder) -> Result<Vec<(String, i32)>, LayerError>,
+    list: ListPictures,
 ) -> Result<Box<dyn Layer>, LayerError> {
     let param = def.image_data_param.clone().unwrap_or_default();
     let field =
