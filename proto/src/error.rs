@@ -363,17 +363,21 @@ const SHOWN: usize = 96;
 /// Where labels start.
 const LABEL_COLUMN: usize = 25;
 
-/// The line, or the piece of it around `column`, fit for a terminal.
-fn excerpt(line: &str, column: usize) -> String {
-    let clean: Vec<char> = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if clean.len() <= SHOWN {
-        return clean.into_iter().collect::<String>().trim().to_string();
+/// The line, or the piece of it around the byte `at`, fit for a terminal.
+fn excerpt(line: &str, at: usize) -> String {
+    let clean = |text: &str| -> String {
+        text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>()
+    };
+    if line.chars().nth(SHOWN).is_none() {
+        return clean(line).trim().to_string();
     }
-    let start = column.saturating_sub(1).min(clean.len()).saturating_sub(SHOWN / 3);
-    let end = (start + SHOWN).min(clean.len());
-    let piece: String = clean[start..end].iter().collect();
-    let (head, tail) = (if start > 0 { "…" } else { "" }, if end < clean.len() { "…" } else { "" });
-    format!("{head}{}{tail}", piece.trim())
+    let back = line[..at].char_indices().rev().nth(SHOWN / 3 - 1);
+    let start = back.map_or(0, |(i, _)| i);
+    let rest = &line[start..];
+    let end = rest.char_indices().nth(SHOWN).map_or(rest.len(), |(i, _)| i);
+    let head = if start > 0 { "…" } else { "" };
+    let tail = if end < rest.len() { "…" } else { "" };
+    format!("{head}{}{tail}", clean(&rest[..end]).trim())
 }
 
 impl fmt::Display for Diagnostic {
@@ -381,8 +385,8 @@ impl fmt::Display for Diagnostic {
         write!(f, "{}: {}", self.severity, self.message)?;
         if let Some(place) = &self.place {
             write!(f, "\n  --> {place}")?;
-            let at = place.position();
-            let line = excerpt(place.source.line(at.line), at.column as usize);
+            let (line, at) = place.source.line_of(place.span.start);
+            let line = excerpt(line, at);
             match &self.label {
                 Some(label) => {
                     let gap = LABEL_COLUMN.saturating_sub(line.chars().count()).max(2);

@@ -12,6 +12,8 @@ pub struct Source {
     /// Byte offset of the start of each line.
     lines: Vec<u32>,
     lossy: bool,
+    /// Every character is one byte: a file may be a single line with thousands of mistakes.
+    ascii: bool,
 }
 
 /// Line and column, both from 1; the column counts characters, a tab is one.
@@ -75,7 +77,8 @@ impl Source {
         let starts =
             text.bytes().enumerate().filter(|&(_, b)| b == b'\n').map(|(i, _)| i as u32 + 1);
         let lines = std::iter::once(0).chain(starts).collect();
-        Arc::new(Source { name, text, lines, lossy })
+        let ascii = text.is_ascii();
+        Arc::new(Source { name, text, lines, lossy, ascii })
     }
 
     /// The whole text.
@@ -100,8 +103,22 @@ impl Source {
         let end = (offset as usize).min(self.text.len()).max(start);
         let before = &self.text.as_bytes()[start..end];
         // Characters are counted by their first bytes.
-        let column = before.iter().filter(|&&b| b & 0xc0 != 0x80).count() as u32 + 1;
-        Position { line: line as u32, column }
+        let count = match self.ascii {
+            true => before.len(),
+            false => before.iter().filter(|&&b| b & 0xc0 != 0x80).count(),
+        };
+        Position { line: line as u32, column: count as u32 + 1 }
+    }
+
+    /// The text of the line of a byte offset, without its end, and where in it the offset lies.
+    pub(crate) fn line_of(&self, offset: u32) -> (&str, usize) {
+        let index = self.lines.partition_point(|&start| start <= offset).max(1);
+        let line = self.line(index as u32);
+        let mut at = ((offset - self.lines[index - 1]) as usize).min(line.len());
+        while !line.is_char_boundary(at) {
+            at -= 1;
+        }
+        (line, at)
     }
 
     /// The text of a line (from 1), without its end.

@@ -67,7 +67,7 @@ enum Channels {
 /// Runs the command.
 pub fn run(args: ClassifyArgs) -> Result<(), Failure> {
     let labels = args.labels.as_deref().map(read_labels).transpose()?;
-    let mut net = args.model.load(Phase::Test, &args.run, args.plan, false)?;
+    let mut net = args.model.load(Phase::Test, &args.run, &args.plan, false)?;
     let input = one_input(&net)?;
     if let Some(output) = args.output.as_deref().filter(|name| net.shape(name).is_some()) {
         net.keep(&[output])?;

@@ -69,7 +69,7 @@ pub fn run(args: ExtractFeaturesArgs) -> Result<(), Failure> {
         log::line("GPU is ignored: everything runs on the CPU here");
     }
     let model = ModelArgs { model: args.net, weights: vec![args.weights], skip_mismatch: false };
-    let mut net = model.load(Phase::Test, &args.run, args.how, false)?;
+    let mut net = model.load(Phase::Test, &args.run, &args.how, false)?;
     let blobs: Vec<(String, PathBuf)> = blobs.into_iter().zip(stores).collect();
     let progress = Progress::new(args.passes, "extracting");
     let mut tell = |done: u64, of: Option<u64>| progress.set_of(done, of);

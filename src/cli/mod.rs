@@ -24,6 +24,7 @@ mod test;
 mod time;
 mod time_data;
 mod train;
+mod tune;
 mod upgrade;
 mod watchdog;
 
@@ -87,6 +88,7 @@ enum Command {
     Train(train::TrainArgs),
     Test(test::TestArgs),
     Time(time::TimeArgs),
+    Tune(tune::TuneArgs),
     Summary(summary::SummaryArgs),
     Classify(classify::ClassifyArgs),
     Layers(layers::LayersArgs),
@@ -185,6 +187,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Train(args) => train::run(args),
         Command::Test(args) => test::run(args),
         Command::Time(args) => time::run(args),
+        Command::Tune(args) => tune::run(args),
         Command::Summary(args) => summary::run(args),
         Command::Classify(args) => classify::run(args),
         Command::Layers(args) => layers::run(args),

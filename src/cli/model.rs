@@ -1,9 +1,10 @@
 //! Loading a net for a command.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
-use cortado::net::{CopyOptions, Net, NetOptions, NetState};
+use cortado::net::{CopyOptions, Net, NetOptions, NetState, Tuned};
 use cortado_layers::Phase;
 
 use super::{Failure, RunArgs, log};
@@ -23,7 +24,7 @@ pub struct ModelArgs {
 }
 
 /// How a net that is only used runs.
-#[derive(Args, Clone, Copy, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct PlanArgs {
     /// Run layer by layer, without a plan
     #[arg(long)]
@@ -31,6 +32,9 @@ pub struct PlanArgs {
     /// Leave out algorithms that lose a few bits (Winograd's convolution)
     #[arg(long)]
     pub exact: bool,
+    /// Take the algorithms that `cortado tune` has timed
+    #[arg(long, value_name = "FILE", conflicts_with = "exact")]
+    pub tuned: Option<PathBuf>,
 }
 
 impl ModelArgs {
@@ -40,11 +44,13 @@ impl ModelArgs {
         &self,
         phase: Phase,
         run: &RunArgs,
-        plan: PlanArgs,
+        plan: &PlanArgs,
         gradients: bool,
     ) -> Result<Net, Failure> {
         let mut options = NetOptions::new(phase);
         (options.plan, options.exact, options.gradients) = (!plan.no_plan, plan.exact, gradients);
+        let tuned = plan.tuned.as_deref().map(Tuned::read).transpose();
+        options.tuned = tuned.map_err(|why| Failure::Input(format!("error: {why}")))?.map(Arc::new);
         options.state = NetState { phase, level: run.level, stages: run.stage.clone() };
         (options.pool, options.max_memory) = (run.pool(), run.max_memory);
         let mut net = Net::from_file(&self.model, &options)?;

@@ -61,7 +61,7 @@ pub fn run(args: SummaryArgs) -> Result<(), Failure> {
         return Err(Failure::Usage("a net is wanted".to_owned()));
     };
     let model = ModelArgs { model: file, weights: Vec::new(), skip_mismatch: false };
-    let net = model.load(args.phase.into(), &args.run, PlanArgs::default(), true)?;
+    let net = model.load(args.phase.into(), &args.run, &PlanArgs::default(), true)?;
     let summary = summarise(&net);
     match args.json {
         true => say(&serde_json::to_string(&summary).map_err(|e| Failure::Input(e.to_string()))?),

@@ -34,7 +34,7 @@ pub struct TestArgs {
 
 /// Runs the command.
 pub fn run(args: TestArgs) -> Result<(), Failure> {
-    let mut net = args.model.load(Phase::Test, &args.run, args.plan, false)?;
+    let mut net = args.model.load(Phase::Test, &args.run, &args.plan, false)?;
     log::line(&format!("Running for {} iterations.", args.iterations));
     let progress = Progress::new(args.iterations, "testing");
     let (mut sums, mut total): (Vec<(String, f64)>, f64) = (Vec::new(), 0.0);

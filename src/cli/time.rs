@@ -62,7 +62,7 @@ impl From<PhaseArg> for Phase {
 /// Runs the command.
 pub fn run(args: TimeArgs) -> Result<(), Failure> {
     let phase = if args.plan { Phase::Test } else { args.phase.into() };
-    let mut net = args.model.load(phase, &args.run, args.how, !args.plan)?;
+    let mut net = args.model.load(phase, &args.run, &args.how, !args.plan)?;
     if args.plan {
         return planned(&args, net);
     }

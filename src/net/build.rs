@@ -64,6 +64,7 @@ impl Net {
             parts: Vec::new(),
             planning: options.plan,
             exact: options.exact,
+            tuned: options.tuned.clone(),
             plan: None,
             store,
             scratch: Vec::new(),

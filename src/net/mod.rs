@@ -46,7 +46,7 @@ pub use info::LayerInfo;
 pub use mark::Mark;
 pub use outline::{Outline, OutlineLayer, default_shapes};
 pub use params::{Param, ParamId, ParamStore};
-pub use plan::StepInfo;
+pub use plan::{StepInfo, Timing, Tuned};
 pub use trace::{NonFinite, Pulse};
 pub use weights::{CopyOptions, CopyReport, WeightsError};
 
@@ -101,6 +101,8 @@ pub struct NetOptions {
     pub plan: bool,
     /// Whether plans leave out algorithms that lose a few bits (Winograd's convolution).
     pub exact: bool,
+    /// Algorithms that were timed on this machine, for plans; see [`Net::tune`].
+    pub tuned: Option<Arc<Tuned>>,
 }
 
 /// 64 GiB: more than any published Caffe network takes, less than an absurd shape asks for.
@@ -118,6 +120,7 @@ impl NetOptions {
             gradients: true,
             plan: true,
             exact: false,
+            tuned: None,
         }
     }
 }
@@ -216,6 +219,7 @@ pub struct Net {
     /// The options of the same names.
     planning: bool,
     exact: bool,
+    tuned: Option<Arc<Tuned>>,
     plan: Option<plan::Plan>,
     /// The parameters.
     pub store: ParamStore,

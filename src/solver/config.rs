@@ -42,6 +42,7 @@ impl Solver {
             pool: options.pool.clone(),
             max_memory: options.max_memory,
             exact: false,
+            tuned: None,
         };
         let mut net = Net::build(train, &with(state))?;
         let mut test_nets = Vec::with_capacity(tests.len());

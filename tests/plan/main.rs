@@ -7,6 +7,7 @@ mod random;
 mod rules;
 mod threads;
 mod train;
+mod tuned;
 
 use cortado::net::{Net, NetOptions, StepInfo, threads::pool};
 use cortado_layers::rng::{fnv1a, splitmix};

@@ -8,7 +8,7 @@ use super::rules::concat;
 use crate::net::BlobId;
 
 /// A wider padding is copied by the convolution that wants it.
-const MAX_HALO: usize = 4;
+pub(super) const MAX_HALO: usize = 4;
 
 /// The layouts of a graph.
 pub(super) struct Layouts {

@@ -22,6 +22,7 @@ mod read;
 mod rules;
 mod slots;
 mod step;
+mod tuned;
 mod work;
 
 use cortado_kernels::AlignedVec;
@@ -30,10 +31,11 @@ use cortado_layers::Phase;
 use super::{BlobId, Net, NetError, ParamId};
 use emit::Emitter;
 use layout::Layouts;
-use pack::Packer;
+use pack::{Choice, Packer};
 pub use print::StepInfo;
 use slots::{Home, Slot};
 use step::{Buffer, Step};
+pub use tuned::{Timing, Tuned};
 
 /// How the first layers of a net run.
 pub(super) struct Plan {
@@ -127,8 +129,12 @@ impl Net {
         let mut emitter = Emitter::new(&graph, &layouts);
         emitter.run();
         let Emitter { mut steps, buffers, products, .. } = emitter;
-        let (nodes, exact) = (&self.nodes, self.exact);
-        let packer = Packer { nodes, exact, store: &mut self.store, cache };
+        let choose = Choice {
+            exact: self.exact,
+            tuned: self.tuned.as_deref(),
+            threads: self.pool.current_num_threads(),
+        };
+        let packer = Packer { nodes: &self.nodes, choose, store: &mut self.store, cache };
         packer.fill(&mut steps, &products, release);
         let (steps, arenas) = images::join(steps, &buffers, self.pool.current_num_threads());
         let (homes, slots) = slots::assign(&steps, &buffers);

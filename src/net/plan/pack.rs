@@ -5,18 +5,39 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use cortado_kernels::{ConvAlgo, Trans, kernels};
+use cortado_kernels::{ConvAlgo, ConvGeometry, Trans, kernels};
 use cortado_layers::{PackCache, PackKey, Prim};
 
 use super::graph::Item;
 use super::step::{Form, Step, Weights, Work};
+use super::tuned::Tuned;
 use crate::net::Node;
 use crate::net::params::{ParamId, ParamStore, Releasing};
+
+/// How algorithms are chosen.
+#[derive(Clone, Copy)]
+pub(super) struct Choice<'a> {
+    /// None that loses a few bits.
+    pub exact: bool,
+    /// What was timed before.
+    pub tuned: Option<&'a Tuned>,
+    pub threads: usize,
+}
+
+impl Choice<'_> {
+    fn of(self, g: &ConvGeometry) -> ConvAlgo {
+        let timed = || self.tuned.map(|tuned| tuned.choice(g, self.threads));
+        match self.exact {
+            true => ConvAlgo::Direct,
+            false => timed().unwrap_or_default().chosen(g),
+        }
+    }
+}
 
 /// Packs the weights of a net.
 pub(super) struct Packer<'a> {
     pub nodes: &'a [Node],
-    pub exact: bool,
+    pub choose: Choice<'a>,
     pub store: &'a mut ParamStore,
     pub cache: &'a mut PackCache,
 }
@@ -35,8 +56,8 @@ impl Packer<'_> {
             let (at, item) = &products[i];
             releasing.down_to(ids[i] + 1);
             let blocked = !matches!(steps[*at].dsts[0].form, Form::Plain);
-            let (nodes, exact) = (self.nodes, self.exact);
-            let packing = Packing { nodes, exact, params: &releasing, cache: self.cache };
+            let (nodes, choose) = (self.nodes, self.choose);
+            let packing = Packing { nodes, choose, params: &releasing, cache: self.cache };
             if let Work::Product { prim, weights, bias } = &mut steps[*at].work {
                 (*weights, *bias) = packing.product(item, prim, blocked);
             }
@@ -63,7 +84,7 @@ impl Packer<'_> {
 /// Packs the weights of one product.
 struct Packing<'a> {
     nodes: &'a [Node],
-    exact: bool,
+    choose: Choice<'a>,
     params: &'a Releasing<'a>,
     cache: &'a mut PackCache,
 }
@@ -71,7 +92,7 @@ struct Packing<'a> {
 impl Packing<'_> {
     /// Weights and bias of a product, with all that was folded into them.
     fn product(self, item: &Item, prim: &Prim, blocked: bool) -> (Weights, Option<Vec<f32>>) {
-        let Packing { nodes, exact, params, cache } = self;
+        let Packing { nodes, choose, params, cache } = self;
         let node = &nodes[item.node];
         let (id, k) = (node.params[0], kernels());
         let bare = params.data(id);
@@ -88,7 +109,7 @@ impl Packing<'_> {
         };
         let weights = match prim {
             Prim::Conv(g) if blocked => {
-                let algo = if exact { ConvAlgo::Direct } else { ConvAlgo::Auto }.chosen(g);
+                let algo = choose.of(g);
                 let folded = item.before.is_some() || item.after.is_some();
                 let (key, version) = key(match (algo, folded) {
                     (ConvAlgo::Winograd, false) => "winograd",
