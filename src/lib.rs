@@ -106,12 +106,15 @@
 //! # }
 //! ```
 
+pub mod batch_norm;
 pub mod data;
 pub mod draw;
 mod error;
 pub mod files;
 pub mod hdf5;
+pub mod lint;
 pub mod net;
+pub mod plot;
 pub mod solver;
 pub mod tools;
 

@@ -9,7 +9,7 @@ use crate::caffe::{LayerParameter, NetParameter, SolverParameter};
 use crate::error::{Diagnostic, Error, Errors};
 use crate::schema;
 use crate::span::{Located, Source};
-use crate::text::{self, Extension, SpanMap, UnknownField};
+use crate::text::{self, Extension, FieldSpan, SpanMap, UnknownField};
 
 /// How a layer came into the net.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -59,6 +59,12 @@ impl Place {
     pub fn span_of(&self, field: Option<&str>) -> Option<Located> {
         let spans = self.spans.as_ref()?;
         spans.nearest(&self.join(field.unwrap_or("")))
+    }
+
+    /// Where exactly this field stands; the message itself for an empty path; `None` when it is not
+    /// in the text.
+    pub fn field(&self, path: &str) -> Option<FieldSpan> {
+        self.spans.as_ref()?.get(&self.join(path))
     }
 
     /// Its path in the message, e.g. `layers[3]`.

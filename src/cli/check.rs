@@ -120,7 +120,8 @@ pub fn run(args: CheckArgs) -> Result<(), Failure> {
     }
 }
 
-fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
+/// The nets and solvers in a folder and those below it.
+pub fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     paths.sort();

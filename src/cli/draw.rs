@@ -75,13 +75,15 @@ pub fn run(args: DrawArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The bytes of a PNG.
 #[cfg(feature = "draw-png")]
-fn png(svg: &str, scale: f32) -> Result<Vec<u8>, Failure> {
+pub fn png(svg: &str, scale: f32) -> Result<Vec<u8>, Failure> {
     cortado::draw::png(svg, scale).map_err(|why| Failure::Input(format!("error: {why}")))
 }
 
+/// Says how to get PNGs.
 #[cfg(not(feature = "draw-png"))]
-fn png(_: &str, _: f32) -> Result<Vec<u8>, Failure> {
+pub fn png(_: &str, _: f32) -> Result<Vec<u8>, Failure> {
     Err(Failure::Usage(
         "this program was built without PNG (`--features draw-png`); write .svg or .html"
             .to_owned(),

@@ -1,9 +1,11 @@
 //! The command line: one file per command. Caffe's spellings work too (`-solver=x`, `-gpu 0`).
 
+mod bn_recalibrate;
 mod caffemodel;
 mod check;
 mod classify;
 mod compute_mean;
+mod convert_bn;
 mod convert_cifar;
 mod convert_imageset;
 mod convert_mnist;
@@ -12,11 +14,14 @@ mod deploy;
 mod device_query;
 mod draw;
 mod extract_features;
+mod fold;
 mod layers;
+mod lint;
 mod log;
 mod model;
 mod parse_log;
 mod plan;
+mod plot;
 mod roofline;
 mod spelling;
 mod summary;
@@ -93,8 +98,13 @@ enum Command {
     Classify(classify::ClassifyArgs),
     Layers(layers::LayersArgs),
     Check(check::CheckArgs),
+    Lint(lint::LintArgs),
     Deploy(deploy::DeployArgs),
     Draw(draw::DrawArgs),
+    Plot(plot::PlotArgs),
+    Fold(fold::FoldArgs),
+    ConvertBn(convert_bn::ConvertBnArgs),
+    BnRecalibrate(bn_recalibrate::BnRecalibrateArgs),
     UpgradeNet(upgrade::UpgradeNetArgs),
     UpgradeSolver(upgrade::UpgradeSolverArgs),
     #[command(alias = "convert_imageset")]
@@ -191,9 +201,14 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Summary(args) => summary::run(args),
         Command::Classify(args) => classify::run(args),
         Command::Layers(args) => layers::run(args),
+        Command::Lint(args) => lint::run(args),
         Command::Check(args) => check::run(args),
         Command::Deploy(args) => deploy::run(args),
         Command::Draw(args) => draw::run(args),
+        Command::Plot(args) => plot::run(args),
+        Command::Fold(args) => fold::run(args),
+        Command::ConvertBn(args) => convert_bn::run(args),
+        Command::BnRecalibrate(args) => bn_recalibrate::run(args),
         Command::UpgradeNet(args) => upgrade::net(args),
         Command::UpgradeSolver(args) => upgrade::solver(args),
         Command::ConvertImageset(args) => convert_imageset::run(args),

@@ -6,7 +6,7 @@ use cortado_layers::{LayerDef, Shape};
 use cortado_proto::NetDef;
 
 use super::text::{count, shape};
-use crate::net::{Net, NetOptions, Outline, default_shapes};
+use crate::net::{Net, NetOptions, Outline, Wiring, default_shapes};
 
 /// What a box is for, which gives its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,26 +147,17 @@ impl Graph {
     }
 }
 
-/// One value of a name.
-struct Version {
-    /// Index of the layer that makes it, and of its top.
-    maker: usize,
-    top: usize,
-    /// Indices of the layers that read it.
-    readers: Vec<usize>,
-}
-
 fn drawn(def: &NetDef, outline: &Outline) -> Graph {
     let known: HashMap<&str, _> = outline.layers.iter().map(|l| (l.name.as_str(), l)).collect();
-    let (versions, bottoms) = wired(&def.layers);
+    let Wiring { values, bottoms, tops: made } = Wiring::of(def.layers.iter().map(|l| &l.param));
     let mut graph = Graph {
         name: def.param.name().to_owned(),
         mistakes: outline.errors.len(),
         ..Graph::default()
     };
-    // For each layer its box, and for each version the box and the top that stand for it.
+    // For each layer its box, and for each value the box and the top that stand for it.
     let mut box_of = vec![0; def.layers.len()];
-    let mut made_by: Vec<Option<(usize, usize)>> = vec![None; versions.len()];
+    let mut made_by: Vec<Option<(usize, usize)>> = vec![None; values.len()];
     for (i, layer) in def.layers.iter().enumerate() {
         let own = known.get(layer.name());
         let line = Line {
@@ -187,7 +178,7 @@ fn drawn(def: &NetDef, outline: &Outline) -> Graph {
         let joined = match bottoms[i][..] {
             [Some(v)] if layer.top.len() == 1 && runs_with_its_producer(layer) => {
                 let (host, top) = made_by[v].unwrap_or_default();
-                let alone = versions[v].readers.len() == 1 && graph.nodes[host].tops.len() == 1;
+                let alone = values[v].readers.len() == 1 && graph.nodes[host].tops.len() == 1;
                 let fits = graph.nodes[host].look != Look::Data;
                 (alone && fits).then_some((host, top))
             }
@@ -197,15 +188,11 @@ fn drawn(def: &NetDef, outline: &Outline) -> Graph {
             graph.nodes[host].lines.push(line);
             graph.nodes[host].tops = tops;
             box_of[i] = host;
-            for (v, _) in versions.iter().enumerate().filter(|(_, v)| v.maker == i) {
-                made_by[v] = Some((host, top));
-            }
+            made[i].iter().for_each(|&v| made_by[v] = Some((host, top)));
             continue;
         }
         box_of[i] = graph.nodes.len();
-        for (v, version) in versions.iter().enumerate().filter(|(_, v)| v.maker == i) {
-            made_by[v] = Some((box_of[i], version.top));
-        }
+        made[i].iter().for_each(|&v| made_by[v] = Some((box_of[i], values[v].top)));
         let mut named = Vec::new();
         for (bottom, &version) in layer.bottom.iter().zip(&bottoms[i]) {
             match version.and_then(|v| made_by[v]) {
@@ -222,26 +209,6 @@ fn drawn(def: &NetDef, outline: &Outline) -> Graph {
         graph.nodes.push(Node { lines: vec![line], look: look(layer.r#type()), tops, named });
     }
     graph
-}
-
-/// The values that bear names, and for each layer the values that it reads.
-fn wired(layers: &[LayerDef]) -> (Vec<Version>, Vec<Vec<Option<usize>>>) {
-    let mut versions: Vec<Version> = Vec::new();
-    let mut last: HashMap<&str, usize> = HashMap::new();
-    let mut bottoms = Vec::with_capacity(layers.len());
-    for (i, layer) in layers.iter().enumerate() {
-        let read: Vec<Option<usize>> =
-            layer.bottom.iter().map(|name| last.get(name.as_str()).copied()).collect();
-        for &v in read.iter().flatten() {
-            versions[v].readers.push(i);
-        }
-        bottoms.push(read);
-        for (top, name) in layer.top.iter().enumerate() {
-            last.insert(name, versions.len());
-            versions.push(Version { maker: i, top, readers: Vec::new() });
-        }
-    }
-    (versions, bottoms)
 }
 
 /// Types that change every element on its own (or per channel) and nothing else.

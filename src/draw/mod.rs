@@ -11,7 +11,7 @@ mod place;
 mod png;
 mod relax;
 mod svg;
-mod text;
+pub(crate) mod text;
 
 pub use graph::{Edge, Graph, Line, Look, Node, Top};
 pub use place::{Layout, place};

@@ -1,7 +1,7 @@
 //! Which layers of a file belong to a net: phase, level and stage rules (FilterNet of the original).
 
 use cortado_layers::Phase;
-use cortado_proto::caffe::NetStateRule;
+use cortado_proto::caffe::{LayerParameter, NetStateRule};
 use cortado_proto::def::NetDef;
 
 use super::{NetError, NetErrorKind, NetState};
@@ -18,12 +18,17 @@ pub(crate) fn filter(def: &mut NetDef, state: &NetState) -> Vec<NetError> {
             errors.push(NetError::at(layer, Some("exclude[0]"), NetErrorKind::Rule(why)));
             return false;
         }
-        match include.is_empty() {
-            true => !exclude.iter().any(|rule| fits(rule, state)),
-            false => include.iter().any(|rule| fits(rule, state)),
-        }
+        belongs(layer, state)
     });
     errors
+}
+
+/// Whether the rules of a layer fit the state.
+pub(crate) fn belongs(layer: &LayerParameter, state: &NetState) -> bool {
+    match layer.include.is_empty() {
+        true => !layer.exclude.iter().any(|rule| fits(rule, state)),
+        false => layer.include.iter().any(|rule| fits(rule, state)),
+    }
 }
 
 fn fits(rule: &NetStateRule, state: &NetState) -> bool {

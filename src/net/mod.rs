@@ -25,6 +25,7 @@ pub mod threads;
 mod trace;
 mod weights;
 mod weights_hdf5;
+mod wiring;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -40,7 +41,7 @@ use smallvec::SmallVec;
 
 pub use deployed::Deployed;
 pub use error::{NetError, NetErrorKind, NetErrors};
-pub(crate) use filter::{filter, phase_of};
+pub(crate) use filter::{belongs, filter, phase_of};
 pub use forks::fork_of;
 pub use info::LayerInfo;
 pub use mark::Mark;
@@ -49,6 +50,7 @@ pub use params::{Param, ParamId, ParamStore};
 pub use plan::{StepInfo, Timing, Tuned};
 pub use trace::{NonFinite, Pulse};
 pub use weights::{CopyOptions, CopyReport, WeightsError};
+pub use wiring::{Value, Wiring};
 
 pub(crate) type Short<T> = SmallVec<[T; 4]>;
 

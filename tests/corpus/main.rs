@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use cortado::batch_norm::{Conversion, Given, OutputError, Trained, compare, convert, fold};
 use cortado::draw::{Graph, place};
+use cortado::lint::{Subject, lint};
 use cortado::net::{Net, NetErrorKind, NetOptions, Outline};
 use cortado_layers::{LayerDef, Phase, Shape};
 use cortado_proto::{FileKind, NetDef, SolverDef, Source};
@@ -37,6 +39,8 @@ fn main() -> ExitCode {
         failed += shapes(&root, records, &chosen);
     }
     failed += pictures(&root, &chosen);
+    failed += advice(&root, &chosen);
+    failed += normalisation(&root, &chosen);
     println!("{failed} failed");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -129,6 +133,142 @@ fn pictures(root: &Path, chosen: &dyn Fn(&str) -> bool) -> usize {
     }
     println!("pictures: {drawn} drawn, {failed} failed");
     failed
+}
+
+/// Findings that were looked at by hand: file, line, rule, whether they are right, why.
+const ADVICE: &str = include_str!("../lint_sample.tsv");
+
+/// Every file can be linted; in those of the sample exactly the findings that were judged are found.
+fn advice(root: &Path, chosen: &dyn Fn(&str) -> bool) -> usize {
+    let mut judged: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for line in ADVICE.lines().skip(1) {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [file, line, rule, ..] = columns[..] else { continue };
+        let findings = judged.entry(file).or_default();
+        // A file in which nothing is to be found.
+        if rule != "-" {
+            findings.push(format!("{line} {rule}"));
+        }
+    }
+    let index = std::fs::read_to_string(root.join("index.tsv")).unwrap_or_default();
+    let files = index.lines().skip(1).filter_map(|line| line.split('\t').next());
+    let (mut linted, mut found, mut failed) = (0, 0, 0);
+    for file in files.filter(|file| chosen(file)) {
+        let Some(subject) = source(root, file).and_then(|source| Subject::of_text(&source)) else {
+            continue;
+        };
+        linted += 1;
+        let findings = lint(&subject).into_iter().map(|f| {
+            let line = f.place.as_ref().map_or(0, |place| place.position().line);
+            format!("{line} {}", f.rule.name)
+        });
+        let findings: Vec<String> = findings.collect();
+        found += findings.len();
+        if let Some(wanted) = judged.get(file).filter(|wanted| **wanted != findings) {
+            println!("FAILED {file}: found {findings:?}, judged were {wanted:?}");
+            failed += 1;
+        }
+    }
+    println!("advice: {linted} files linted, {found} findings, {failed} not as judged");
+    failed
+}
+
+/// Nets with batch normalisation fold and convert, on weights of noise, with the same outputs; what
+/// stays in them says why. Large inputs are made smaller: what is compared is arithmetic.
+fn normalisation(root: &Path, chosen: &dyn Fn(&str) -> bool) -> usize {
+    let (mut whole, mut partly, mut converted, mut failed) = (0, 0, 0, 0);
+    let (mut worst_fold, mut worst_conversion) = (0f64, 0f64);
+    let mut not_run: BTreeMap<String, usize> = BTreeMap::new();
+    for (file, def) in nets(root, chosen) {
+        let norm = |layer: &LayerDef| matches!(layer.r#type(), "BatchNorm" | "BN");
+        if !def.layers.iter().any(norm) {
+            continue;
+        }
+        match normalised(root, &file) {
+            Err(why) => {
+                *not_run.entry(why.lines().next().unwrap_or_default().into()).or_default() += 1
+            }
+            Ok((folds, kept, error, conversion)) => {
+                worst_fold = worst_fold.max(error);
+                worst_conversion = worst_conversion.max(conversion.unwrap_or(0.0));
+                converted += usize::from(conversion.is_some());
+                let unexplained = kept.iter().any(String::is_empty);
+                if std::env::args().len() > 1 {
+                    println!(
+                        "{file}: {folds} folded, {} kept, {error:.1e}, {conversion:?}",
+                        kept.len()
+                    );
+                }
+                let right = error < 1e-4 && conversion.unwrap_or(0.0) < 1e-4;
+                match (right && !unexplained, kept.is_empty() && folds > 0) {
+                    (false, _) => {
+                        println!("FAILED {file}: error {error:e}, {conversion:?}, kept {kept:?}");
+                        failed += 1;
+                    }
+                    (true, true) => whole += 1,
+                    (true, false) => partly += 1,
+                }
+            }
+        }
+    }
+    println!(
+        "normalisation: {whole} fold whole, {partly} partly or not, each layer with its reason (largest \
+         relative error {worst_fold:.1e}); {converted} converted (largest {worst_conversion:.1e}); \
+         {failed} failed"
+    );
+    for (why, count) in not_run {
+        println!("    not run: {count} for {why}");
+    }
+    failed
+}
+
+/// Multiply-adds of a pass, up to which nets are run.
+const MOST_MACS: u64 = 1 << 30;
+
+/// Layers folded, the reasons of those kept, the largest error of folding, and of conversion.
+type Normalised = (usize, Vec<String>, f64, Option<f64>);
+
+fn normalised(root: &Path, file: &str) -> Result<Normalised, String> {
+    let text = std::fs::read_to_string(root.join(file)).map_err(|e| e.to_string())?;
+    let given = Given { assumed: Some(Shape::new(&[1, 3, 96, 96])), ..Given::nothing() };
+    let source = Source::new(file, smaller(&text));
+    let told = |e: cortado::Error| e.to_string();
+    let (net, mut first) = match Trained::from_text(source, &given) {
+        Ok(built) => built,
+        Err(_) => {
+            let given = Given::nothing();
+            Trained::from_text(Source::new(file, text), &given).map_err(told)?
+        }
+    };
+    // Hours of arithmetic prove no more than seconds.
+    let macs: u64 = first.layers().map(|layer| layer.macs()).sum();
+    if macs > MOST_MACS && std::env::var_os("CORTADO_LARGE").is_none() {
+        return Err("nets too large for every day: CORTADO_LARGE=1 runs them".to_owned());
+    }
+    let largest = |errors: Vec<OutputError>| errors.iter().map(|e| e.relative).fold(0.0, f64::max);
+    let done = fold(&net);
+    let (_, mut second) = net.rebuilt(done.text, &done.blobs, &given).map_err(told)?;
+    let error = largest(compare(&mut first, &mut second).map_err(told)?);
+    let Conversion { text, blobs, layers } = convert(&net).map_err(told)?;
+    let conversion = match layers.is_empty() {
+        true => None,
+        false => {
+            let (_, mut second) = net.rebuilt(text, &blobs, &given).map_err(told)?;
+            Some(largest(compare(&mut first, &mut second).map_err(told)?))
+        }
+    };
+    Ok((done.folds.len(), done.kept.into_iter().map(|k| k.why).collect(), error, conversion))
+}
+
+/// The same with pictures of 96 × 96 where they are of the usual sizes.
+fn smaller(text: &str) -> String {
+    ["224", "227", "299", "300", "321", "416", "473", "512"].iter().fold(
+        text.to_owned(),
+        |text, side| {
+            text.replace(&format!("dim: {side} "), "dim: 96 ")
+                .replace(&format!("dim: {side}\n"), "dim: 96\n")
+        },
+    )
 }
 
 fn overlap(graph: &Graph) -> Option<String> {

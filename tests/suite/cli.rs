@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::support::{ROOT, cortado, cortado_in, none, stderr, stdout};
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 25] = [
     "train",
     "test",
     "time",
@@ -12,8 +12,13 @@ const COMMANDS: [&str; 20] = [
     "classify",
     "layers",
     "check",
+    "lint",
     "deploy",
     "draw",
+    "plot",
+    "fold",
+    "convert-bn",
+    "bn-recalibrate",
     "upgrade-net",
     "upgrade-solver",
     "convert-imageset",

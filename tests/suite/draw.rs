@@ -147,3 +147,32 @@ fn every_kind_of_picture_is_written() {
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     assert!(stderr(&output).contains("found `net.gif`"), "{}", stderr(&output));
 }
+
+#[test]
+fn curves_of_a_log_are_drawn_and_written_as_a_table() {
+    let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+    let at = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let log = "I0914 10:00:02.0  7 solver.cpp:228] Iteration 0, loss = 2.5\n\
+               I0914 10:00:02.0  7 solver.cpp:337] Iteration 0, Testing net (#0)\n\
+               I0914 10:00:02.0  7 solver.cpp:404]     Test net output #0: accuracy<1> = 0.25\n\
+               I0914 10:00:09.0  7 solver.cpp:228] Iteration 100, loss = 0.5\n";
+    std::fs::write(at("a.log"), log).unwrap_or_else(|e| panic!("{e}"));
+    let output = cortado(&["plot", &at("a.log"), "-o", &at("a.svg")]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let svg = std::fs::read_to_string(at("a.svg")).unwrap_or_default();
+    let document = roxmltree::Document::parse(&svg).unwrap_or_else(|e| panic!("{e}"));
+    let lines: Vec<&str> = document
+        .descendants()
+        .filter(|n| n.attribute("class") == Some("series"))
+        .filter_map(|n| n.attribute("d"))
+        .collect();
+    assert_eq!(lines.len(), 2, "{svg}");
+    assert!(document.descendants().any(|n| n.text() == Some("test accuracy<1>")), "{svg}");
+    let output = cortado(&["plot", &at("a.log"), &at("a.log"), "-o", &at("a.csv")]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let table = std::fs::read_to_string(at("a.csv")).unwrap_or_default();
+    assert!(table.starts_with("iteration,a: loss,a: test accuracy<1>,a: loss"), "{table}");
+    assert!(table.contains("\n100,0.5,,0.5,\n"), "{table}");
+    let output = cortado(&["plot", "README.md", "-o", &at("b.svg")]);
+    assert_eq!(output.status.code(), Some(1));
+}

@@ -1,5 +1,6 @@
 //! The program and the library, subject by subject.
 
+mod batch_norm;
 mod broken_files;
 mod cli;
 mod custom_layer;
@@ -7,6 +8,7 @@ mod draw;
 mod guards;
 #[cfg(feature = "hdf5")]
 mod hdf5;
+mod lint;
 mod lsuv;
 mod messages;
 mod models;

@@ -48,14 +48,19 @@ fn needs(_: &LayerDef) -> Needs {
 }
 
 /// Whose layer it is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Dialect {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Two blobs, the batch's statistics or none.
     Segnet,
+    /// Four blobs, `momentum`.
     Pspnet,
+    /// Four blobs, `decay`.
     DuchaAiki,
 }
 
-fn dialect(def: &LayerDef, p: &BnParameter) -> Dialect {
+/// Tells whose layer it is by its fields.
+pub fn dialect(def: &LayerDef) -> Dialect {
+    let p = &def.bn_param.clone().unwrap_or_default();
     let pspnet = p.slope_filler.is_some()
         || p.bias_filler.is_some()
         || p.momentum.is_some()
@@ -73,7 +78,7 @@ fn dialect(def: &LayerDef, p: &BnParameter) -> Dialect {
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     let param = def.bn_param.clone().unwrap_or_default();
-    let dialect = dialect(def, &param);
+    let dialect = dialect(def);
     Ok(Box::new(BnLayer { param, dialect, dims: [0; 3], channels: 0 }))
 }
 

@@ -7,6 +7,7 @@
 //! and so are fields that look like no known one ([`parse_strict`] refuses both); all errors of a file are reported, not the first.
 
 mod decode;
+mod edit;
 mod extension;
 mod lexer;
 mod parser;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use prost::{Message, Name};
 
 use decode::Encoded;
+pub use edit::{Edits, quoted};
 pub use extension::{Block, Extension};
 pub use printer::{print, print_with};
 pub use rewrite::{Upgraded, upgraded_net, upgraded_solver};

@@ -1,0 +1,272 @@
+//! The forks' layers as Caffe's: BatchNorm normalises, Scale holds γ and β, ReLU is a layer.
+
+use std::collections::{HashMap, HashSet};
+
+use cortado_layers::Shape;
+use cortado_layers::norm::bn::{Dialect, dialect};
+use cortado_proto::caffe::bn_parameter::BnMode;
+use cortado_proto::caffe::{
+    BatchNormParameter, FillerParameter, LayerParameter, NetParameter, ParamSpec, ScaleParameter,
+};
+use cortado_proto::text::{self, Edits};
+use cortado_proto::{LayerDef, NetDef};
+use serde::Serialize;
+
+use super::trained::{Blob, Trained};
+use crate::Error;
+
+/// A layer that was rewritten.
+#[derive(Clone, Debug, Serialize)]
+pub struct Converted {
+    /// Name.
+    pub layer: String,
+    /// Whose form it had.
+    pub dialect: &'static str,
+    /// Types and names of what stands in its place.
+    pub now: Vec<(String, String)>,
+    /// What is not the same in training.
+    pub note: Option<&'static str>,
+}
+
+/// A net with all layers of forks rewritten.
+#[derive(Debug)]
+pub struct Conversion {
+    /// Its text.
+    pub text: String,
+    /// Its parameters, by layer name.
+    pub blobs: HashMap<String, Vec<Blob>>,
+    /// What was rewritten.
+    pub layers: Vec<Converted>,
+}
+
+/// A layer as Caffe's layers, each with its parameters if there are any.
+struct Split {
+    dialect: &'static str,
+    layers: Vec<(LayerParameter, Vec<Blob>)>,
+    note: Option<&'static str>,
+}
+
+const LEARNS: &str = "in training the variance that is kept is the unbiased one from now on";
+const BY_BATCH: &str = "it goes on normalising by the batch in TEST; `cortado bn-recalibrate` gathers \
+                        statistics, then `use_global_stats: false` can go";
+
+/// Rewrites all layers of forks.
+///
+/// # Errors
+/// The text is damaged.
+pub fn convert(net: &Trained) -> Result<Conversion, Error> {
+    let def = NetDef::from_text(&net.source)?;
+    let mut blobs = net.blobs();
+    let mut names: HashSet<String> = def.layers.iter().map(|l| l.name().to_owned()).collect();
+    let (document, _) = text::tree(&net.source);
+    let mut edits = Edits::new(&net.source);
+    let mut done = Vec::new();
+    // A layer may stand there once per phase; its parts then bear the same names.
+    let mut parts: HashMap<(String, &str), String> = HashMap::new();
+    for layer in &def.layers {
+        let own = blobs.get(layer.name()).cloned().unwrap_or_default();
+        let Some(mut split) = split(layer, &own) else { continue };
+        for (param, _) in &mut split.layers {
+            let suffix = match param.r#type() {
+                "Scale" => "_scale",
+                "ReLU" => "_relu",
+                _ => "",
+            };
+            let key = (layer.name().to_owned(), suffix);
+            let name = parts.entry(key).or_insert_with(|| {
+                let mut name = format!("{}{suffix}", layer.name());
+                while !suffix.is_empty() && !names.insert(name.clone()) {
+                    name.push('_');
+                }
+                name
+            });
+            param.name = Some(name.clone());
+        }
+        if let [(only, _)] = &mut split.layers[..] {
+            only.name = Some(layer.name().to_owned());
+        }
+        let Some(place) = layer.place.field("") else { continue };
+        let mut new = String::new();
+        let inside =
+            |c: &&cortado_proto::Span| c.start >= place.field.start && c.end <= place.field.end;
+        for comment in document.comments.iter().filter(inside) {
+            new += net.source.slice(*comment).trim_end();
+            new.push('\n');
+        }
+        let message = NetParameter {
+            layer: split.layers.iter().map(|(param, _)| param.clone()).collect(),
+            ..NetParameter::default()
+        };
+        new += text::print(&message).trim_end();
+        edits.replace(place.field, new);
+        let now =
+            |(p, _): &(LayerParameter, Vec<Blob>)| (p.r#type().to_owned(), p.name().to_owned());
+        done.push(Converted {
+            layer: layer.name().to_owned(),
+            dialect: split.dialect,
+            now: split.layers.iter().map(now).collect(),
+            note: split.note,
+        });
+        for (param, own) in split.layers {
+            blobs.insert(param.name().to_owned(), own);
+        }
+    }
+    Ok(Conversion { text: edits.apply(), blobs, layers: done })
+}
+
+fn vector(blob: Option<&Blob>, otherwise: f32, channels: usize) -> Blob {
+    let data = blob.map_or_else(|| vec![otherwise; channels], |b| b.data.clone());
+    Blob { shape: Shape::from([data.len()]), data }
+}
+
+/// The fields that every part of a layer keeps.
+fn part(layer: &LayerDef, type_name: &str, in_place: bool) -> LayerParameter {
+    LayerParameter {
+        r#type: Some(type_name.to_owned()),
+        bottom: if in_place { layer.top.clone() } else { layer.bottom.clone() },
+        top: layer.top.clone(),
+        phase: layer.phase,
+        include: layer.include.clone(),
+        exclude: layer.exclude.clone(),
+        propagate_down: if in_place { Vec::new() } else { layer.propagate_down.clone() },
+        ..LayerParameter::default()
+    }
+}
+
+/// A Scale with a bias: fillers, learning rates, γ and β.
+fn scale(
+    layer: &LayerDef,
+    in_place: bool,
+    fillers: [&Option<FillerParameter>; 2],
+    params: &[ParamSpec],
+    bias: bool,
+) -> LayerParameter {
+    let [filler, bias_filler] = fillers.map(Option::clone);
+    LayerParameter {
+        param: params.to_vec(),
+        scale_param: Some(ScaleParameter {
+            filler,
+            bias_filler,
+            bias_term: bias.then_some(true),
+            ..ScaleParameter::default()
+        }),
+        ..part(layer, "Scale", in_place)
+    }
+}
+
+fn normalise(layer: &LayerDef, param: BatchNormParameter) -> LayerParameter {
+    let param = (param != BatchNormParameter::default()).then_some(param);
+    LayerParameter { batch_norm_param: param, ..part(layer, "BatchNorm", false) }
+}
+
+/// What Caffe's layers for a layer of a fork are; `None` for all others.
+fn split(layer: &LayerDef, blobs: &[Blob]) -> Option<Split> {
+    match layer.r#type() {
+        "BN" => Some(split_bn(layer, blobs)),
+        "BatchNorm" => split_batch_norm(layer, blobs),
+        _ => None,
+    }
+}
+
+fn split_bn(layer: &LayerDef, blobs: &[Blob]) -> Split {
+    let p = layer.bn_param.clone().unwrap_or_default();
+    let channels = blobs.first().map_or(0, |b| b.data.len());
+    let given = &layer.param.param[..layer.param.param.len().min(2)];
+    let own = vec![vector(blobs.first(), 1.0, channels), vector(blobs.get(1), 0.0, channels)];
+    let kept = vec![
+        vector(blobs.get(2), 0.0, channels),
+        vector(blobs.get(3), 1.0, channels),
+        Blob { shape: Shape::from([1]), data: vec![1.0] },
+    ];
+    let fillers = [&p.scale_filler, &p.shift_filler];
+    match dialect(layer) {
+        Dialect::Segnet if p.bn_mode() == BnMode::Inference => Split {
+            dialect: "segnet, INFERENCE",
+            layers: vec![(scale(layer, false, fillers, given, true), own)],
+            note: None,
+        },
+        Dialect::Segnet => {
+            let param = BatchNormParameter {
+                use_global_stats: Some(false),
+                eps: Some(1e-9),
+                ..BatchNormParameter::default()
+            };
+            Split {
+                dialect: "segnet, LEARN",
+                layers: vec![
+                    (normalise(layer, param), kept),
+                    (scale(layer, true, fillers, given, true), own),
+                ],
+                note: Some(BY_BATCH),
+            }
+        }
+        Dialect::Pspnet => {
+            let param = BatchNormParameter {
+                use_global_stats: p.frozen().then_some(true),
+                moving_average_fraction: Some(p.momentum()),
+                eps: Some(p.eps()),
+                ..BatchNormParameter::default()
+            };
+            let still =
+                ParamSpec { lr_mult: Some(0.0), decay_mult: Some(0.0), ..Default::default() };
+            let still = [still.clone(), still];
+            let given = if p.frozen() { &still[..] } else { given };
+            Split {
+                dialect: "pspnet",
+                layers: vec![
+                    (normalise(layer, param), kept),
+                    (scale(layer, true, [&p.slope_filler, &p.bias_filler], given, true), own),
+                ],
+                note: (!p.frozen()).then_some(LEARNS),
+            }
+        }
+        Dialect::DuchaAiki => {
+            let param = BatchNormParameter {
+                use_global_stats: (!p.moving_average()).then_some(false),
+                moving_average_fraction: Some(1.0 - p.decay()),
+                eps: Some(p.var_eps()),
+                ..BatchNormParameter::default()
+            };
+            Split {
+                dialect: "ducha-aiki",
+                layers: vec![
+                    (normalise(layer, param), kept),
+                    (scale(layer, true, fillers, given, true), own),
+                ],
+                note: Some(if p.moving_average() { LEARNS } else { BY_BATCH }),
+            }
+        }
+    }
+}
+
+/// NVIDIA's and Intel's fields of BatchNorm.
+fn split_batch_norm(layer: &LayerDef, blobs: &[Blob]) -> Option<Split> {
+    let p = layer.batch_norm_param.clone()?;
+    let plain = BatchNormParameter {
+        use_global_stats: p.use_global_stats,
+        moving_average_fraction: p.moving_average_fraction,
+        eps: p.eps,
+        ..BatchNormParameter::default()
+    };
+    if p == plain {
+        return None;
+    }
+    let nvidia = p.scale_bias() || p.scale_filler.is_some() || p.bias_filler.is_some();
+    let intel = p.use_weight_bias == Some(true);
+    let given = &layer.param.param;
+    let mut bare = normalise(layer, plain);
+    bare.param = given[..given.len().min(3)].to_vec();
+    let mut layers = vec![(bare, blobs[..blobs.len().min(3)].to_vec())];
+    if nvidia || intel {
+        let filler = if p.scale_filler.is_some() { &p.scale_filler } else { &p.filler };
+        let bias = nvidia || p.bias_term();
+        let params = given.get(3..).unwrap_or_default();
+        let own = blobs.get(3..).unwrap_or_default().to_vec();
+        layers.push((scale(layer, true, [filler, &p.bias_filler], params, bias), own));
+    }
+    if p.relu() {
+        layers.push((part(layer, "ReLU", true), Vec::new()));
+    }
+    let dialect = if nvidia && !intel && !p.relu() { "nvidia" } else { "intel" };
+    Some(Split { dialect, layers, note: None })
+}

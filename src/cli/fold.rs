@@ -1,0 +1,107 @@
+//! `cortado fold`.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use cortado::batch_norm::{self, Given, OutputError, Trained};
+use cortado::net::{NetOptions, NetState};
+use cortado_layers::{Phase, Shape};
+use cortado_proto::wire;
+use serde_json::json;
+
+use super::{Failure, RunArgs, check, log, say};
+
+/// Fold BatchNorm, Scale and Bias into the layers beside them, and prove that the outputs stay
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  cortado fold deploy.prototxt net.caffemodel \\\n    \
+                        -o folded.prototxt folded.caffemodel")]
+pub struct FoldArgs {
+    /// The net (.prototxt); its layers of phase TEST are folded
+    #[arg(value_name = "NET")]
+    net: PathBuf,
+    /// Trained weights
+    #[arg(value_name = "WEIGHTS")]
+    weights: PathBuf,
+    /// Where the folded net and its weights go
+    #[arg(short, long, num_args = 2, value_names = ["NET2", "WEIGHTS2"])]
+    output: Vec<PathBuf>,
+    #[command(flatten)]
+    proof: ProofArgs,
+    /// Print what was done as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+/// How the outputs of the nets before and after are compared.
+#[derive(Args, Clone, Debug)]
+pub struct ProofArgs {
+    /// Largest relative difference of an output on noise; nothing is written beyond it
+    #[arg(long, default_value_t = 1e-4, value_name = "ERROR")]
+    tolerance: f64,
+    /// Shape of what data layers read, where their fields do not say it
+    #[arg(long, value_name = "NxCxHxW", value_parser = check::shape)]
+    assume_shape: Option<Shape>,
+}
+
+impl ProofArgs {
+    /// How nets are built for the comparison.
+    pub fn given(&self, run: &RunArgs) -> Given {
+        let mut options = NetOptions::new(Phase::Test);
+        options.state =
+            NetState { phase: Phase::Test, level: run.level, stages: run.stage.clone() };
+        options.pool = run.pool();
+        Given { options, assumed: self.assume_shape.clone() }
+    }
+
+    /// Prints the differences; fails where one is too large.
+    pub fn judge(&self, errors: &[OutputError], quiet: bool) -> Result<(), Failure> {
+        for error in errors.iter().filter(|_| !quiet) {
+            say(&format!("output {}: largest relative error {:.1e}", error.blob, error.relative));
+        }
+        let worst = errors.iter().max_by(|a, b| a.relative.total_cmp(&b.relative));
+        match worst.filter(|worst| !(worst.relative <= self.tolerance)) {
+            None => Ok(()),
+            Some(worst) => Err(Failure::Input(format!(
+                "error: output `{}` differs by {:.1e}, more than {:.1e}: nothing is written",
+                worst.blob, worst.relative, self.tolerance
+            ))),
+        }
+    }
+}
+
+/// Runs the command.
+pub fn run(args: FoldArgs) -> Result<(), Failure> {
+    let given = args.proof.given(&args.run);
+    args.run.note();
+    let (trained, mut before) = Trained::read(&args.net, &[args.weights], &given)?;
+    trained.notes.iter().for_each(|note| log::plain(&note.to_string()));
+    let folded = batch_norm::fold(&trained);
+    let (after, mut net) = trained.rebuilt(folded.text.clone(), &folded.blobs, &given)?;
+    let errors = batch_norm::compare(&mut before, &mut net)?;
+    if args.json {
+        let report = json!({
+            "folded": folded.folds,
+            "kept": folded.kept,
+            "outputs": errors,
+            "layers": [trained.layers.len(), after.layers.len()],
+        });
+        say(&report.to_string());
+    } else {
+        for fold in &folded.folds {
+            say(&format!("folded {} ({}) into {}", fold.layer, fold.type_name, fold.into));
+        }
+        for kept in &folded.kept {
+            say(&format!("kept   {} ({}): {}", kept.layer, kept.type_name, kept.why));
+        }
+        say(&format!("{} layers, before {}", after.layers.len(), trained.layers.len()));
+    }
+    args.proof.judge(&errors, args.json)?;
+    if let [net, weights] = &args.output[..] {
+        wire::write_file(net, |out| out.write_all(folded.text.as_bytes()))?;
+        after.save(weights)?.iter().for_each(|note| log::plain(&note.to_string()));
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! `cortado lint`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use cortado::lint::{self, Finding, Level, Subject};
+use cortado_proto::def::read_text;
+use cortado_proto::wire::{self, Model};
+use serde::Serialize;
+
+use super::{Failure, check, log, say};
+
+/// Look for what is probably not meant in nets, solvers and weights that load
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  cortado lint train_val.prototxt solver.prototxt\n  \
+                        cortado lint --fix my_nets/\n  \
+                        cortado lint deploy.prototxt --weights net.caffemodel\n\n\
+                        The exit code is 1 where errors or warnings are left; hints do not count.")]
+pub struct LintArgs {
+    /// Nets and solvers (.prototxt), or folders of them
+    #[arg(value_name = "FILE|DIR", required_unless_present = "rules")]
+    paths: Vec<PathBuf>,
+    /// Weights of the net, to be looked at too
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Change the files where that cannot do harm; the rest of the text stays as it is
+    #[arg(long)]
+    fix: bool,
+    /// Print a JSON list of findings
+    #[arg(long)]
+    json: bool,
+    /// Print the rules
+    #[arg(long)]
+    rules: bool,
+}
+
+#[derive(Serialize)]
+struct Told {
+    file: String,
+    line: Option<u32>,
+    column: Option<u32>,
+    rule: &'static str,
+    level: &'static str,
+    message: String,
+    why: &'static str,
+    cure: &'static str,
+    fixable: bool,
+    fixed: bool,
+}
+
+/// Runs the command.
+pub fn run(args: LintArgs) -> Result<(), Failure> {
+    if args.rules {
+        for rule in lint::RULES {
+            say(&format!("{}\n  why:  {}\n  cure: {}", rule.name, rule.why, rule.cure));
+        }
+        return Ok(());
+    }
+    let mut files = Vec::new();
+    for path in &args.paths {
+        match path.is_dir() {
+            true => check::files_below(path, &mut files),
+            false => files.push(path.clone()),
+        }
+    }
+    let mut all: Vec<Told> = Vec::new();
+    for file in &files {
+        match findings(file, &args) {
+            Ok(found) => all.extend(found),
+            // In a folder there may be anything; a file that was named must load.
+            Err(why) if args.paths.contains(file) => return Err(why),
+            Err(_) => {}
+        }
+    }
+    if args.json {
+        say(&serde_json::to_string(&all).map_err(|e| Failure::Input(e.to_string()))?);
+    } else {
+        all.iter().for_each(print);
+    }
+    let left =
+        |level: Level| all.iter().filter(|told| told.level == level.word() && !told.fixed).count();
+    let (errors, warnings, hints) = (left(Level::Error), left(Level::Warning), left(Level::Hint));
+    let fixed = all.iter().filter(|told| told.fixed).count();
+    let summary = format!("{errors} errors, {warnings} warnings, {hints} hints, {fixed} fixed");
+    match errors + warnings {
+        0 => {
+            log::plain(&summary);
+            Ok(())
+        }
+        _ => Err(Failure::Input(format!("error: {summary}"))),
+    }
+}
+
+fn findings(file: &Path, args: &LintArgs) -> Result<Vec<Told>, Failure> {
+    let source = read_text(file)?;
+    let Some(mut subject) = Subject::of_text(&source) else {
+        let file = file.display();
+        return Err(Failure::Input(format!(
+            "error: `{file}` does not load; `cortado check {file}` tells why"
+        )));
+    };
+    if let Some(weights) = &args.weights {
+        subject = subject.with_weights(Model::open(weights)?);
+    }
+    let found = lint::lint(&subject);
+    let fixed = if args.fix { lint::fixed(&source, &found) } else { None };
+    if let Some(text) = &fixed {
+        wire::write_file(file, |out| out.write_all(text.as_bytes()))?;
+    }
+    let told = |finding: Finding| {
+        let at = finding.place.as_ref().map(|place| place.position());
+        Told {
+            file: file.display().to_string(),
+            line: at.as_ref().map(|at| at.line),
+            column: at.as_ref().map(|at| at.column),
+            rule: finding.rule.name,
+            level: finding.level.word(),
+            message: finding.message,
+            why: finding.rule.why,
+            cure: finding.rule.cure,
+            fixable: !finding.fixes.is_empty(),
+            fixed: fixed.is_some() && !finding.fixes.is_empty(),
+        }
+    };
+    Ok(found.into_iter().map(told).collect())
+}
+
+fn print(told: &Told) {
+    let at = match (told.line, told.column) {
+        (Some(line), Some(column)) => format!(":{line}:{column}"),
+        _ => String::new(),
+    };
+    let end = match (told.fixed, told.fixable) {
+        (true, _) => " (fixed)",
+        (false, true) => " (--fix does it)",
+        _ => "",
+    };
+    say(&format!("{}{at}: {}: {} [{}]", told.file, told.level, told.message, told.rule));
+    say(&format!("    why:  {}\n    cure: {}{end}", told.why, told.cure));
+}

@@ -1,0 +1,73 @@
+//! Weights that start at zero.
+
+use cortado_proto::caffe::FillerParameter;
+
+use crate::lint::subject::{View, rate};
+use crate::lint::{Fix, Found, Level, Rule, Subject};
+
+/// The rule.
+pub static RULE: Rule = Rule {
+    name: "zero-weights",
+    why: "without a `weight_filler` weights start at 0; behind a ReLU such a layer gets no gradient and \
+          stays so, unless its weights are loaded",
+    cure: "`weight_filler { type: \"msra\" }` (or `xavier`), unless the layer's weights come from a file",
+    check,
+};
+
+fn check(subject: &Subject, found: &mut Found<'_>) {
+    if !subject.trains() {
+        return;
+    }
+    let view = &subject.train;
+    let mut zero = Vec::new();
+    let mut filled = 0;
+    for (i, layer) in view.layers.iter().enumerate() {
+        let (path, filler) = match layer.r#type() {
+            "Convolution" => {
+                let p = layer.convolution_param.as_ref();
+                ("convolution_param.weight_filler", p.and_then(|p| p.weight_filler.as_ref()))
+            }
+            "InnerProduct" => {
+                let p = layer.inner_product_param.as_ref();
+                ("inner_product_param.weight_filler", p.and_then(|p| p.weight_filler.as_ref()))
+            }
+            _ => continue,
+        };
+        let shared = layer.param.param.first().is_some_and(|p| !p.name().is_empty());
+        let frozen = rate(layer, 0) == 0.0;
+        // A last layer may start at 0: its gradient is that of the loss.
+        let dead = reaches_relu(view, i);
+        match starts_at_zero(filler) && dead && !shared && !frozen && layer.blobs.is_empty() {
+            true => zero.push((layer, path, filler.is_none())),
+            false => filled += 1,
+        }
+    }
+    let Some(&(first, path, absent)) = zero.first() else { return };
+    if zero.len() > 1 {
+        // Where several have none their weights come from a file, most likely.
+        if zero.len() <= filled {
+            let message = format!("{} layers start at 0, `{}` first", zero.len(), first.name());
+            found.add(Level::Hint, &first.place, Some(path), message);
+        }
+        return;
+    }
+    let message = format!("the weights of `{}` start at 0", first.name());
+    let fixes = match absent {
+        true => vec![Fix::Set(first.place.clone(), path, "{ type: \"xavier\" }".to_owned())],
+        false => Vec::new(),
+    };
+    found.fixable(Level::Warning, &first.place, Some(path), message, fixes);
+}
+
+/// Whether a ReLU follows, at once or behind Dropout: at 0 it lets no gradient through.
+fn reaches_relu(view: &View, layer: usize) -> bool {
+    view.readers(layer).any(|reader| match view.layers[reader].r#type() {
+        "ReLU" => true,
+        "Dropout" => reaches_relu(view, reader),
+        _ => false,
+    })
+}
+
+fn starts_at_zero(filler: Option<&FillerParameter>) -> bool {
+    filler.is_none_or(|f| f.r#type() == "constant" && f.value() == 0.0)
+}

@@ -1,0 +1,143 @@
+//! Curves as a picture: a panel for losses, one for scores, one for learning rates, one for the rest.
+
+use std::fmt::Write;
+
+use super::Series;
+use crate::draw::text::{FONTS, escaped, width};
+
+const WIDE: f64 = 860.0;
+const TALL: f64 = 300.0;
+const LEFT: f64 = 70.0;
+const TOP: f64 = 34.0;
+const BOTTOM: f64 = 36.0;
+const COLOURS: [&str; 8] =
+    ["#2f6db3", "#d0602f", "#3d9155", "#8a5fb0", "#b8922a", "#3a9a9a", "#c24f78", "#6a6a6a"];
+
+/// Names of the panels, in their order.
+const PANELS: [&str; 4] = ["loss", "score", "learning rate", "other"];
+
+fn panel_of(series: &Series) -> usize {
+    let unit = series.points.iter().all(|p| !p.1.is_finite() || (0.0..=1.0).contains(&p.1));
+    match () {
+        () if series.name.ends_with("lr") => 2,
+        () if series.name.contains("loss") => 0,
+        () if unit => 1,
+        () => 3,
+    }
+}
+
+/// The picture of all series.
+pub fn svg(title: &str, all: &[Series]) -> String {
+    let panels: Vec<(&str, Vec<&Series>)> = PANELS
+        .iter()
+        .enumerate()
+        .map(|(i, &name)| (name, all.iter().filter(|s| panel_of(s) == i).collect()))
+        .filter(|(_, list): &(&str, Vec<&Series>)| !list.is_empty())
+        .collect();
+    let legend = all.iter().map(|s| width(&s.name, 11.0, false)).fold(0.0, f64::max) + 40.0;
+    let (w, h) = (LEFT + WIDE + legend, 30.0 + panels.len() as f64 * (TOP + TALL + BOTTOM));
+    let mut out = format!(
+        r##"<svg xmlns="http://www.w3.org/2000/svg" width="{w:.0}" height="{h:.0}" viewBox="0 0 {w:.0} {h:.0}" font-family="{FONTS}" font-size="11">
+<rect width="100%" height="100%" fill="#ffffff"/>
+<text x="{LEFT}" y="22" font-size="14" font-weight="bold" fill="#222">{}</text>
+"##,
+        escaped(title)
+    );
+    for (i, (name, list)) in panels.iter().enumerate() {
+        // Writing to a string cannot fail.
+        let _ = panel(name, list, 30.0 + i as f64 * (TOP + TALL + BOTTOM) + TOP, &mut out);
+    }
+    out + "</svg>\n"
+}
+
+fn panel(name: &str, list: &[&Series], top: f64, out: &mut String) -> std::fmt::Result {
+    let points = || list.iter().flat_map(|s| &s.points).filter(|p| p.1.is_finite());
+    let range = |pick: fn(&(f64, f64)) -> f64| {
+        let low = points().map(pick).fold(f64::MAX, f64::min);
+        let high = points().map(pick).fold(f64::MIN, f64::max);
+        match (low < high, low <= high) {
+            (true, _) => (low, high),
+            (false, true) => (low - 0.5, high + 0.5),
+            (false, false) => (0.0, 1.0),
+        }
+    };
+    let (x0, x1) = range(|p| p.0);
+    let (low, high) = range(|p| p.1);
+    // Losses and rates over decades are read on a logarithmic scale.
+    let log = low > 0.0 && high / low > 200.0;
+    let (y0, y1) = match log {
+        true => (low.log10(), high.log10()),
+        false => (low - 0.03 * (high - low), high + 0.03 * (high - low)),
+    };
+    let scaled = |y: f64| if log { y.log10() } else { y };
+    let px = |x: f64| LEFT + (x - x0) / (x1 - x0) * WIDE;
+    let py = |y: f64| top + TALL - (y - y0) / (y1 - y0) * TALL;
+    writeln!(
+        out,
+        r##"<text x="{LEFT}" y="{:.1}" fill="#222" font-weight="bold">{name}</text><rect x="{LEFT}" y="{top}" width="{WIDE}" height="{TALL}" fill="none" stroke="#999"/>"##,
+        top - 8.0
+    )?;
+    for x in ticks(x0, x1, 8.0) {
+        writeln!(
+            out,
+            r##"<path d="M{0:.1} {top}v{TALL}" stroke="#e4e4e4"/><text x="{0:.1}" y="{1:.1}" text-anchor="middle" fill="#444">{2}</text>"##,
+            px(x),
+            top + TALL + 16.0,
+            number(x)
+        )?;
+    }
+    for y in ticks(y0, y1, 6.0) {
+        let told = if log { number(10f64.powf(y)) } else { number(y) };
+        writeln!(
+            out,
+            r##"<path d="M{LEFT} {0:.1}h{WIDE}" stroke="#e4e4e4"/><text x="{1:.1}" y="{2:.1}" text-anchor="end" fill="#444">{told}</text>"##,
+            py(y),
+            LEFT - 6.0,
+            py(y) + 4.0
+        )?;
+    }
+    for (i, series) in list.iter().enumerate() {
+        let colour = COLOURS[i % COLOURS.len()];
+        // A value that is no number breaks the line.
+        let mut line = String::new();
+        let mut pen = 'M';
+        for &(x, y) in &series.points {
+            let y = scaled(y);
+            if !y.is_finite() {
+                pen = 'M';
+                continue;
+            }
+            write!(line, "{pen}{:.1} {:.1}", px(x), py(y))?;
+            pen = 'L';
+        }
+        let at = top + 12.0 + 16.0 * i as f64;
+        let right = LEFT + WIDE + 8.0;
+        writeln!(
+            out,
+            r##"<path class="series" d="{line}" fill="none" stroke="{colour}" stroke-width="1.6" stroke-linejoin="round"/><path d="M{right} {0:.1}h16" stroke="{colour}" stroke-width="2.5"/><text x="{1:.1}" y="{2:.1}" fill="#222">{3}</text>"##,
+            at - 4.0,
+            right + 20.0,
+            at,
+            escaped(&series.name)
+        )?;
+    }
+    Ok(())
+}
+
+/// Round numbers between two, about so many.
+fn ticks(low: f64, high: f64, about: f64) -> Vec<f64> {
+    let rough = (high - low) / about;
+    let unit = 10f64.powf(rough.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|f| f * unit).find(|&s| s >= rough);
+    let step = step.unwrap_or(10.0 * unit);
+    let first = (low / step).ceil();
+    (0..100)
+        .map(|i| (first + f64::from(i)) * step)
+        .take_while(|&x| x <= high + 1e-9 * step)
+        .collect()
+}
+
+/// A number of an axis, shortly.
+fn number(value: f64) -> String {
+    crate::solver::shown((value * 1e6).round() / 1e6 + 0.0)
+}

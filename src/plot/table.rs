@@ -1,0 +1,58 @@
+//! Curves as tables: the iteration in the first column, one series per further column.
+
+use super::Series;
+
+/// The curves of a table with a heading; empty and unreadable fields are left out.
+pub fn read_csv(text: &str) -> Vec<Series> {
+    let mut lines = text.lines();
+    let Some(heading) = lines.next() else { return Vec::new() };
+    let named = |name: &str| Series { name: name.trim().to_owned(), points: Vec::new() };
+    let mut all: Vec<Series> = heading.split(',').skip(1).map(named).collect();
+    for line in lines {
+        let mut fields = line.split(',').map(str::trim);
+        let Some(Ok(iteration)) = fields.next().map(str::parse) else { continue };
+        for (series, field) in all.iter_mut().zip(fields) {
+            if let Ok(value) = field.parse() {
+                series.points.push((iteration, value));
+            }
+        }
+    }
+    all.retain(|series| !series.points.is_empty());
+    all
+}
+
+/// The curves as a table.
+pub fn to_csv(all: &[Series]) -> String {
+    let mut iterations: Vec<f64> = all.iter().flat_map(|s| s.points.iter().map(|p| p.0)).collect();
+    iterations.sort_by(f64::total_cmp);
+    iterations.dedup();
+    let names = all.iter().map(|series| series.name.replace(',', ";"));
+    let mut out = format!("iteration,{}\n", names.collect::<Vec<_>>().join(","));
+    for iteration in iterations {
+        out += &iteration.to_string();
+        for series in all {
+            // A run that went on from a snapshot says some iterations twice: the last one holds.
+            let value = series.points.iter().rev().find(|p| p.0 == iteration);
+            out.push(',');
+            out += &value.map(|p| p.1.to_string()).unwrap_or_default();
+        }
+        out.push('\n');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Series, read_csv, to_csv};
+
+    #[test]
+    fn tables_come_back_as_they_went() {
+        let all = vec![
+            Series { name: "a".into(), points: vec![(0.0, 1.5), (10.0, -2.0)] },
+            Series { name: "b".into(), points: vec![(5.0, 1e-9)] },
+        ];
+        let text = to_csv(&all);
+        assert_eq!(text, "iteration,a,b\n0,1.5,\n5,,0.000000001\n10,-2,\n");
+        assert_eq!(read_csv(&text), all);
+    }
+}
