@@ -48,6 +48,8 @@ const LABEL_LOOKS: u64 = 20;
 /// What the guards have seen.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
+    /// Sum of the squares of the last pass's gradient, where it has been worked out.
+    squares: Option<f64>,
     /// Running mean of the gradient's L2 norm, over so many iterations.
     norm: f64,
     seen: u64,
@@ -64,13 +66,18 @@ pub(super) struct Watch {
 impl Solver {
     /// After a pass that began at `from`: stops when its loss or its gradients are not finite.
     pub(super) fn check_finite(&mut self, loss: f64, from: &Mark) -> Result<(), crate::Error> {
-        let pool = self.net.pool().clone();
-        let squares = pool.install(|| kernels().sum_sq(self.net.store.diffs()));
+        let squares = self.gradient_squares();
+        self.watch.squares = Some(squares);
         if loss.is_finite() && squares.is_finite() {
             return Ok(());
         }
         let first = self.net.find_non_finite(from)?;
         Err(SolverError::Diverged { iter: self.iter, loss, first }.into())
+    }
+
+    fn gradient_squares(&self) -> f64 {
+        let diffs = self.net.store.diffs();
+        self.net.pool().install(|| kernels().sum_sq(diffs))
     }
 
     /// After the passes of an iteration: looks around, and says what it sees.
@@ -80,9 +87,9 @@ impl Solver {
             explain_floor(&self.net, &mut lines);
         }
         if self.guards.gradients {
-            let pool = self.net.pool().clone();
-            let norm = pool.install(|| kernels().sum_sq(self.net.store.diffs())).sqrt();
-            lines.extend(self.watch.gradient(norm, self.iter));
+            let known = self.watch.squares.take();
+            let squares = known.unwrap_or_else(|| self.gradient_squares());
+            lines.extend(self.watch.gradient(squares.sqrt(), self.iter));
         }
         if self.guards.relus && self.iter.is_multiple_of(RELU_EVERY) {
             self.watch.relus(&self.net, &mut lines);
