@@ -1,6 +1,5 @@
 //! `cortado fold`.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;

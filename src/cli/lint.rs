@@ -1,6 +1,5 @@
 //! `cortado lint`.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;

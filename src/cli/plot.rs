@@ -1,6 +1,5 @@
 //! `cortado plot`.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
