@@ -8,6 +8,7 @@
 //! What a batch holds depends only on the seed, the layer's name and the number of items handed out
 //! before it: not on threads, not on how far ahead they work.
 
+pub mod annotated;
 pub mod augment;
 pub mod db;
 pub mod image;

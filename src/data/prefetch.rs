@@ -10,6 +10,7 @@ use std::thread::{Builder, JoinHandle};
 use cortado_layers::{LayerError, Phase, RngKey};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
+use super::annotated::{self, Annotated, Map};
 use super::order::Order;
 use super::{Item, Record, Source, Transform};
 use crate::files::PAUSES;
@@ -21,7 +22,7 @@ pub struct Batch {
     pub shape: [usize; 3],
     /// Items x C x H x W.
     pub data: Vec<f32>,
-    /// One per item.
+    /// One per item; [`annotated::VALUES`] per object where there are boxes.
     pub labels: Vec<f32>,
 }
 
@@ -38,6 +39,8 @@ pub struct Recipe {
     pub phase: Phase,
     /// What happens to each item.
     pub transform: Transform,
+    /// Where records hold objects: the labels are theirs.
+    pub boxes: Option<Annotated>,
 }
 
 impl Recipe {
@@ -55,16 +58,24 @@ impl Recipe {
         let Batch { mut data, mut labels, .. } = old;
         let count = records.len();
         labels.clear();
-        let (mut shape, mut first) = ([0; 3], String::new());
+        let (mut shape, mut first, mut all) = ([0; 3], String::new(), Vec::new());
         for (i, record) in records.into_iter().enumerate() {
             let name = record.to_string();
             let source = || format!("{}.source", self.param);
-            let item = record.decode(self.transform.color());
-            let item = item.map_err(|why| LayerError::field(source(), why))?;
+            let color = self.transform.color();
+            let (item, objects) = match &self.boxes {
+                Some(boxes) => boxes.decode(record, color),
+                None => record.decode(color).map(|item| (item, Vec::new())),
+            }
+            .map_err(|why| LayerError::field(source(), why))?;
             let about = |e: LayerError| LayerError { why: format!("{name}: {}", e.why), ..e };
             let key = RngKey { seed: self.seed, pass: position.wrapping_add(i as u64), replica: 0 };
             let mut rng = key.stream(&format!("{}/item", self.name));
-            let item = self.transform.augmented(item, &mut rng).map_err(about)?;
+            let (item, mut objects) = match &self.boxes {
+                Some(boxes) => self.transform.augmented_with(boxes, item, objects, &mut rng),
+                None => self.transform.augmented(item, &mut rng).map(|item| (item, objects)),
+            }
+            .map_err(about)?;
             let output = self.transform.output(item.shape).map_err(about)?;
             if i == 0 {
                 (shape, first) = (output, name.clone());
@@ -75,8 +86,18 @@ impl Recipe {
             }
             let size = shape.iter().product::<usize>();
             let out = &mut data[i * size..(i + 1) * size];
-            self.transform.apply(&item, self.phase, &mut rng, out).map_err(about)?;
+            let placed = self.transform.apply(&item, self.phase, &mut rng, out).map_err(about)?;
             labels.push(item.label as f32);
+            if let Some(boxes) = &self.boxes {
+                objects = boxes.within(objects, &placed.part);
+                if placed.mirrored {
+                    objects.iter_mut().for_each(|o| o.bbox = Map::MIRROR.of(&o.bbox));
+                }
+                all.push(objects);
+            }
+        }
+        if self.boxes.is_some() {
+            annotated::labels(&all, &mut labels);
         }
         Ok(Batch { shape, data, labels })
     }

@@ -3,6 +3,7 @@
 use cortado_layers::{LayerError, Phase, Rng};
 use cortado_proto::caffe::TransformationParameter;
 
+use super::annotated::{Annotated, BBox, Map, Object};
 use super::augment::Augment;
 use super::image::Color;
 use super::mean::MeanPicture;
@@ -37,6 +38,15 @@ enum Mean {
     /// One for all channels, or one per channel.
     Values(Vec<f32>),
     Picture(MeanPicture),
+}
+
+/// Where the values that came out lie on the item.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Placed {
+    /// The part that was cut out; beyond the item where there is padding.
+    pub part: BBox,
+    /// Whether left and right changed places.
+    pub mirrored: bool,
 }
 
 /// What is subtracted from a part of a row.
@@ -178,13 +188,40 @@ impl Transform {
     /// # Errors
     /// The item is none that can be augmented.
     pub fn augmented(&self, item: Item, rng: &mut Rng) -> Result<Item, LayerError> {
-        let Some(augment) = &self.augment else { return Ok(item) };
-        let mean = match &self.mean {
+        match &self.augment {
+            Some(augment) => augment.apply(item, &self.channel_means(), rng),
+            None => Ok(item),
+        }
+    }
+
+    fn channel_means(&self) -> Vec<f32> {
+        match &self.mean {
             Mean::None => Vec::new(),
             Mean::Values(values) => values.clone(),
             Mean::Picture(picture) => picture.channels(),
+        }
+    }
+
+    /// The same for an item with objects on it, of which a part is sampled in between.
+    ///
+    /// # Errors
+    /// The item is none that can be augmented.
+    pub fn augmented_with(
+        &self,
+        annotated: &Annotated,
+        item: Item,
+        objects: Vec<Object>,
+        rng: &mut Rng,
+    ) -> Result<(Item, Vec<Object>), LayerError> {
+        let moved = |objects: Vec<Object>, map: Map| -> Vec<Object> {
+            let place = |object: Object| Object { bbox: map.of(&object.bbox), ..object };
+            objects.into_iter().map(place).collect()
         };
-        augment.apply(item, &mean, rng)
+        let Some(augment) = &self.augment else { return annotated.sample(item, objects, rng) };
+        let (item, map) = augment.before(item, &self.channel_means(), rng)?;
+        let (item, objects) = annotated.sample(item, moved(objects, map), rng)?;
+        let (item, map) = augment.after(item, rng)?;
+        Ok((item, moved(objects, map)))
     }
 
     /// Transforms an item into `out`, which has room for exactly what [`Transform::output`] says.
@@ -198,7 +235,7 @@ impl Transform {
         phase: Phase,
         rng: &mut Rng,
         out: &mut [f32],
-    ) -> Result<(), LayerError> {
+    ) -> Result<Placed, LayerError> {
         let [c, oh, ow] = self.output(item.shape)?;
         let [_, h, w] = item.shape;
         let found = match &item.pixels {
@@ -221,8 +258,10 @@ impl Transform {
             Some(_) => (offset(h + 2 * self.pad - oh), offset(w + 2 * self.pad - ow)),
             None => (0, 0),
         };
+        let part = self.part([h, w], [oh, ow], [top, left]);
+        let placed = Placed { part, mirrored: mirror };
         if out.is_empty() {
-            return Ok(());
+            return Ok(placed);
         }
         // Output columns that lie on the picture itself, and the picture's column of the first.
         let inside =
@@ -252,7 +291,17 @@ impl Transform {
                 row.reverse();
             }
         }
-        Ok(())
+        Ok(placed)
+    }
+
+    /// What comes out of an item of a size, cut at a place of the padded item, as a part of the item.
+    fn part(&self, size: [usize; 2], out: [usize; 2], at: [usize; 2]) -> BBox {
+        let side =
+            |axis: usize, place: usize| (place as f32 - self.pad as f32) / size[axis].max(1) as f32;
+        BBox {
+            min: [side(1, at[1]), side(0, at[0])],
+            max: [side(1, at[1] + out[1]), side(0, at[0] + out[0])],
+        }
     }
 
     fn row<T: Copy + Into<f32>>(&self, source: &[T], mean: &RowMean<'_>, to: &mut [f32]) {
@@ -273,7 +322,6 @@ impl Transform {
 /// The first field given that belongs to another dialect and changes what comes out.
 fn foreign(p: &TransformationParameter) -> Option<&'static str> {
     let fields = [
-        ("emit_constraint", p.emit_constraint.is_some()),
         ("vertical_stretch_lower", p.vertical_stretch_lower() != 1.0),
         ("vertical_stretch_upper", p.vertical_stretch_upper() != 1.0),
         ("horizontal_stretch_lower", p.horizontal_stretch_lower() != 1.0),

@@ -1,5 +1,7 @@
 //! The data room: databases and files, pictures, transforms, order, batches prepared ahead.
 
+#[cfg(feature = "lmdb")]
+mod annotated;
 #[cfg(feature = "images")]
 mod augment;
 #[cfg(all(feature = "lmdb", feature = "leveldb", feature = "images"))]

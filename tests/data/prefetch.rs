@@ -65,6 +65,7 @@ fn feed(bad: u64, then: Then, depth: usize, alive: &Arc<AtomicUsize>) -> Feed {
         seed: 1,
         phase: Phase::Train,
         transform,
+        boxes: None,
     };
     Feed::start(reader, Arc::new(recipe), depth).unwrap_or_else(|e| panic!("{e}"))
 }
@@ -127,6 +128,7 @@ fn a_read_that_fails_for_a_moment_is_tried_again() {
         seed: 1,
         phase: Phase::Train,
         transform: Transform::default(),
+        boxes: None,
     };
     let mut feed = Feed::start(reader, Arc::new(recipe), 2).unwrap_or_else(|e| panic!("{e}"));
     for first in [0.0, 10.0, 20.0] {

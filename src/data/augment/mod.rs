@@ -18,6 +18,7 @@ use cortado_proto::caffe::{DistortionParameter, TransformationParameter};
 use cortado_proto::caffe::{ExpansionParameter, NoiseParameter, ResizeParameter};
 use rand::Rng as _;
 
+use super::annotated::Map;
 use super::image::Picture;
 use super::order::below;
 use super::{Item, Pixels};
@@ -67,27 +68,57 @@ impl Augment {
     /// # Errors
     /// The item holds floats, or channels that a change is not defined for.
     pub fn apply(&self, item: Item, mean: &[f32], rng: &mut Rng) -> Result<Item, LayerError> {
-        let Item { shape, pixels, label } = item;
-        let Pixels::U8(data) = pixels else {
-            let why = "pictures of bytes can be augmented, the item holds floats";
-            return Err(LayerError::field("transform_param", why));
-        };
-        let mut picture = Picture { shape, data };
+        let (item, _) = self.before(item, mean, rng)?;
+        Ok(self.after(item, rng)?.0)
+    }
+
+    /// What happens before a part is sampled (colours and a larger canvas), and where it puts things.
+    ///
+    /// # Errors
+    /// As [`Augment::apply`].
+    pub fn before(
+        &self,
+        item: Item,
+        mean: &[f32],
+        rng: &mut Rng,
+    ) -> Result<(Item, Map), LayerError> {
+        let (mut picture, label) = picture_of(item)?;
         if let Some(distort) = &self.distort {
             distort::apply(&mut picture, distort, rng);
         }
-        if let Some(expand) = &self.expand {
-            picture = expanded(picture, expand, mean, rng);
-        }
+        let (Picture { shape, data }, map) = match &self.expand {
+            Some(expand) => expanded(picture, expand, mean, rng),
+            None => (picture, Map::STAY),
+        };
+        Ok((Item { shape, pixels: Pixels::U8(data), label }, map))
+    }
+
+    /// What happens after that (another size and noise), and where it puts things.
+    ///
+    /// # Errors
+    /// As [`Augment::apply`].
+    pub fn after(&self, item: Item, rng: &mut Rng) -> Result<(Item, Map), LayerError> {
+        let (mut picture, label) = picture_of(item)?;
+        let mut map = Map::STAY;
         if let Some(param) = chosen(&self.resize, ResizeParameter::prob, rng) {
-            picture = resize::apply(&picture, param, rng)?;
+            (picture, map) = resize::apply(&picture, param, rng)?;
         }
         let shape = picture.shape;
         let pixels = match chosen(&self.noise, NoiseParameter::prob, rng) {
             Some(param) => noise::apply(picture, param, rng)?,
             None => Pixels::U8(picture.data),
         };
-        Ok(Item { shape, pixels, label })
+        Ok((Item { shape, pixels, label }, map))
+    }
+}
+
+fn picture_of(item: Item) -> Result<(Picture, i32), LayerError> {
+    match item.pixels {
+        Pixels::U8(data) => Ok((Picture { shape: item.shape, data }, item.label)),
+        Pixels::F32(_) => {
+            let why = "pictures of bytes can be augmented, the item holds floats";
+            Err(LayerError::field("transform_param", why))
+        }
     }
 }
 
@@ -108,9 +139,14 @@ fn chosen<'a, P>(ways: &'a [P], prob: fn(&P) -> f32, rng: &mut Rng) -> Option<&'
 }
 
 /// A larger canvas with the picture somewhere on it.
-fn expanded(picture: Picture, p: &ExpansionParameter, mean: &[f32], rng: &mut Rng) -> Picture {
+fn expanded(
+    picture: Picture,
+    p: &ExpansionParameter,
+    mean: &[f32],
+    rng: &mut Rng,
+) -> (Picture, Map) {
     if !(unit(rng) < p.prob()) {
-        return picture;
+        return (picture, Map::STAY);
     }
     let ratio = 1.0 + unit(rng) * (p.max_expand_ratio() - 1.0);
     let [c, h, w] = picture.shape;
@@ -127,7 +163,8 @@ fn expanded(picture: Picture, p: &ExpansionParameter, mean: &[f32], rng: &mut Rn
             data[start + (top + y) * new_w + left..][..w].copy_from_slice(from);
         }
     }
-    Picture { shape: [c, new_h, new_w], data }
+    let map = Map::onto_canvas([h, w], [new_h, new_w], top, left);
+    (Picture { shape: [c, new_h, new_w], data }, map)
 }
 
 /// A number from 0 up to 1.
@@ -136,7 +173,7 @@ fn unit(rng: &mut Rng) -> f32 {
 }
 
 /// A number between two.
-fn between(rng: &mut Rng, low: f32, high: f32) -> f32 {
+pub(super) fn between(rng: &mut Rng, low: f32, high: f32) -> f32 {
     low + unit(rng) * (high - low)
 }
 

@@ -6,6 +6,7 @@ use cortado_proto::caffe::resize_parameter::{InterpMode, PadMode, ResizeMode};
 
 use super::resample::resample;
 use super::{field, to_byte};
+use crate::data::annotated::Map;
 use crate::data::image::Picture;
 use crate::data::order::below;
 
@@ -32,11 +33,15 @@ pub fn check(p: &ResizeParameter) -> Result<(), LayerError> {
     Ok(())
 }
 
-/// Gives a picture its new size.
+/// Gives a picture its new size; and where that puts things.
 ///
 /// # Errors
 /// It has no pixels.
-pub fn apply(picture: &Picture, p: &ResizeParameter, rng: &mut Rng) -> Result<Picture, LayerError> {
+pub fn apply(
+    picture: &Picture,
+    p: &ResizeParameter,
+    rng: &mut Rng,
+) -> Result<(Picture, Map), LayerError> {
     let [_, h, w] = picture.shape;
     let (height, width) = (p.height() as usize, p.width() as usize);
     if h == 0 || w == 0 {
@@ -66,12 +71,12 @@ pub fn apply(picture: &Picture, p: &ResizeParameter, rng: &mut Rng) -> Result<Pi
     let fit = resample(picture, fit_h, fit_w, mode);
     Ok(match p.resize_mode() {
         ResizeMode::FitLargeSizeAndPad => padded(&fit, height, width, p),
-        _ => fit,
+        _ => (fit, Map::STAY),
     })
 }
 
 /// The picture in the middle, what is missing around it filled up; odd rests go before it.
-fn padded(picture: &Picture, height: usize, width: usize, p: &ResizeParameter) -> Picture {
+fn padded(picture: &Picture, height: usize, width: usize, p: &ResizeParameter) -> (Picture, Map) {
     let [c, h, w] = picture.shape;
     let (top, left) = ((height - h).div_ceil(2), (width - w).div_ceil(2));
     let inside = |at: usize, before: usize, length: usize| -> Option<usize> {
@@ -103,5 +108,6 @@ fn padded(picture: &Picture, height: usize, width: usize, p: &ResizeParameter) -
             }
         }
     }
-    Picture { shape: [c, height, width], data }
+    let map = Map::onto_canvas([h, w], [height, width], top, left);
+    (Picture { shape: [c, height, width], data }, map)
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use cortado_layers::{Backward, Forward, Layer, LayerError, Measure, Reshape, SetUp, Shape};
 
+use crate::data::annotated::{Annotated, VALUES};
 use crate::data::db::Source;
 use crate::data::prefetch::{Batch, Feed, Reader, Recipe};
 use crate::data::{Folder, Order, Transform};
@@ -31,6 +32,8 @@ pub(super) struct Plan {
     pub rand_skip: u32,
     /// What happens to each item.
     pub transform: Transform,
+    /// Where items hold objects: the labels are theirs.
+    pub boxes: Option<Annotated>,
     /// Where files are looked for.
     pub folder: Folder,
     /// Opens the items.
@@ -58,6 +61,8 @@ struct Opened {
     ready: Option<Batch>,
     /// Channels, height, width of the last batch (or of the first item).
     shape: [usize; 3],
+    /// Number of its labels.
+    labels: usize,
 }
 
 impl Batches {
@@ -106,15 +111,19 @@ impl Batches {
         }
         if let Some(feed) = &mut opened.feed {
             let batch = feed.take()?;
-            opened.shape = batch.shape;
+            (opened.shape, opened.labels) = (batch.shape, batch.labels.len());
             opened.ready = Some(batch);
         }
         Ok(())
     }
 
-    fn top_shapes(&self, [c, h, w]: [usize; 3], tops: usize) -> Vec<Shape> {
+    fn top_shapes(&self, [c, h, w]: [usize; 3], labels: usize, tops: usize) -> Vec<Shape> {
         let n = self.batch_size();
-        [Shape::from([n, c, h, w]), Shape::from([n])].into_iter().take(tops).collect()
+        let labels = match self.plan.boxes {
+            Some(_) => Shape::from([1, 1, labels / VALUES, VALUES]),
+            None => Shape::from([n]),
+        };
+        [Shape::from([n, c, h, w]), labels].into_iter().take(tops).collect()
     }
 }
 
@@ -134,32 +143,37 @@ impl Layer for Batches {
                 .help(format!("give a batch_size of {records} or less")));
         }
         let (name, param) = (cx.name.to_owned(), self.plan.param);
-        let recipe = Recipe { name, param, seed: cx.seed, phase: cx.phase, transform };
+        let boxes = self.plan.boxes.clone();
+        let recipe = Recipe { name, param, seed: cx.seed, phase: cx.phase, transform, boxes };
         let mut opened = Opened {
             recipe: Arc::new(recipe),
             source: None,
             feed: None,
             ready: None,
             shape: [0; 3],
+            labels: 0,
         };
         let first = self.order(records, &opened).record(self.position);
         let first = source.read(&[first])?;
-        opened.shape = opened.recipe.make(self.position, first, Batch::default())?.shape;
+        let first = opened.recipe.make(self.position, first, Batch::default())?;
+        (opened.shape, opened.labels) = (first.shape, first.labels.len());
         opened.source = Some(source);
         self.opened = Some(opened);
         Ok(())
     }
 
     fn reshape(&mut self, cx: &mut Reshape<'_>) -> Result<(), LayerError> {
-        let shape = self.opened()?.shape;
-        let shapes = self.top_shapes(shape, cx.tops.len());
+        let opened = self.opened()?;
+        let (shape, labels) = (opened.shape, opened.labels);
+        let shapes = self.top_shapes(shape, labels, cx.tops.len());
         cx.tops.iter_mut().zip(shapes).for_each(|(top, shape)| *top = shape);
         Ok(())
     }
 
     fn measure(&mut self, _cx: &mut Measure<'_>) -> Result<Vec<Shape>, LayerError> {
-        let shape = self.ready()?.shape;
-        Ok(self.top_shapes(shape, 2))
+        let ready = self.ready()?;
+        let (shape, labels) = (ready.shape, ready.labels);
+        Ok(self.top_shapes(shape, labels, 2))
     }
 
     fn forward(&mut self, cx: &mut Forward<'_>) -> Result<(), LayerError> {

@@ -3,6 +3,7 @@
 use cortado_layers::{Arity, GradBottoms, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs};
 
 use super::batches::{Batches, Plan};
+use crate::data::annotated::Annotated;
 use crate::data::{Color, Folder, Transform, db};
 
 /// The type `Data`.
@@ -64,6 +65,14 @@ prepared ahead on threads of their own; 0 prepares each when it is due.",
 };
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
+    of_records(def, None)
+}
+
+/// A layer of the records of a database; with `boxes` they hold objects.
+pub(super) fn of_records(
+    def: &LayerDef,
+    boxes: Option<Annotated>,
+) -> Result<Box<dyn Layer>, LayerError> {
     let param = def.data_param.clone().unwrap_or_default();
     if param.batch_size() == 0 {
         let why = "a batch holds at least one item, found batch_size 0 or none";
@@ -86,6 +95,7 @@ fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
         shuffle: param.shuffle(),
         rand_skip: param.rand_skip(),
         transform,
+        boxes,
         folder: folder.clone(),
         open: Box::new(move |_, _| db::open(&param, &folder)),
     })))

@@ -101,6 +101,7 @@ pub(super) fn of_pictures(
         shuffle: param.shuffle(),
         rand_skip: param.rand_skip(),
         transform: Transform::new(&def.transform_param.clone().unwrap_or_default())?,
+        boxes: None,
         folder: folder.clone(),
         open: Box::new(move |_, _| {
             Ok(Box::new(List { lines: list(&param, &folder)?, look: look.clone() }))

@@ -1,5 +1,6 @@
 //! The layer types that bring data into a net.
 
+pub mod annotated_data;
 mod batches;
 pub mod data;
 pub mod dummy_data;
@@ -14,6 +15,7 @@ use cortado_layers::LayerKind;
 
 /// Every type of this room, sorted by type string.
 pub static KINDS: &[&LayerKind] = &[
+    &annotated_data::KIND,
     &data::KIND,
     &dummy_data::KIND,
     &hdf5_data::KIND,

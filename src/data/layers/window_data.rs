@@ -146,6 +146,7 @@ fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
         shuffle: false,
         rand_skip: 0,
         transform: Transform::default(),
+        boxes: None,
         folder: of_plan,
         open: Box::new(open),
     })))
