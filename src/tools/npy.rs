@@ -44,7 +44,7 @@ pub fn save_arrays(path: &Path, arrays: &[Array]) -> Result<(), ToolError> {
     written.map_err(|e| ToolError(e.to_string()))
 }
 
-fn npy(shape: &[usize], data: &[f32], out: &mut (impl Write + ?Sized)) -> io::Result<()> {
+fn npy(shape: &[usize], data: &[f32], out: &mut dyn Write) -> io::Result<()> {
     out.write_all(&npy_header(shape))?;
     out.write_all(&bytes(data))
 }
@@ -121,7 +121,7 @@ fn parse_npy(file: &[u8]) -> Result<Array, String> {
 }
 
 /// A zip archive of stored members (PKWARE, APPNOTE.TXT, sections 4.3.7, 4.3.12, 4.3.16).
-fn npz(arrays: &[Array], out: &mut (impl Write + ?Sized)) -> io::Result<()> {
+fn npz(arrays: &[Array], out: &mut dyn Write) -> io::Result<()> {
     let too_large = |_| io::Error::other("an .npz file holds up to 4 GiB; take .safetensors");
     let (mut at, mut directory) = (0u64, Vec::new());
     for array in arrays {
@@ -159,7 +159,7 @@ fn npz(arrays: &[Array], out: &mut (impl Write + ?Sized)) -> io::Result<()> {
 }
 
 /// The length of the description (u64), the description as JSON, the values.
-fn safetensors(arrays: &[Array], out: &mut (impl Write + ?Sized)) -> io::Result<()> {
+fn safetensors(arrays: &[Array], out: &mut dyn Write) -> io::Result<()> {
     let (mut at, mut header) = (0, serde_json::Map::new());
     for array in arrays {
         let end = at + 4 * array.data.len();

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use cortado_layers::Shape;
-use cortado_proto::wire::{Model, write_file};
+use cortado_proto::wire::{Model, renew_seal, write_file};
 
 use super::ToolError;
 use super::npy::Array;
@@ -256,10 +256,11 @@ pub fn replace(
     }
     let mut bytes = model.bytes().to_vec();
     blob.overwrite(&mut bytes, &values.data).map_err(|e| ToolError(e.to_string()))?;
-    save(to, &bytes)
+    save(to, &mut bytes)
 }
 
-fn save(to: &Path, bytes: &[u8]) -> Result<(), ToolError> {
+fn save(to: &Path, bytes: &mut [u8]) -> Result<(), ToolError> {
+    renew_seal(bytes);
     write_file(to, |out| out.write_all(bytes)).map_err(|e| ToolError(e.to_string()))
 }
 
@@ -298,7 +299,7 @@ pub fn average(paths: &[&Path], to: &Path) -> Result<(), ToolError> {
         let mean: Vec<f32> = sum.iter().map(|sum| (sum / paths.len() as f64) as f32).collect();
         entry.overwrite(&mut bytes, &mean).map_err(|e| ToolError(e.to_string()))?;
     }
-    save(to, &bytes)
+    save(to, &mut bytes)
 }
 
 impl std::fmt::Display for Difference {

@@ -200,3 +200,22 @@ fn weights_cut_off_anywhere_are_told() {
         }
     }
 }
+
+#[test]
+fn files_with_a_checksum_keep_a_right_one() {
+    let folder = folder();
+    let text = r#"
+        layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 3 } } }
+        layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y"
+          inner_product_param { num_output: 2 weight_filler { type: "gaussian" } } }"#;
+    let net = crate::files::net(folder.path(), text, cortado_layers::Phase::Test, 1);
+    let (from, to) = (folder.path().join("a.caffemodel"), folder.path().join("b.caffemodel"));
+    net.save(&from).unwrap_or_else(|e| panic!("{e}"));
+    let bytes = std::fs::read(&from).expect("it was written");
+    assert_eq!(cortado_proto::wire::check_seal(&bytes).map_err(|e| e.to_string()), Ok(true));
+    let array = Array { name: String::new(), shape: vec![2], data: vec![4.0, -5.0] };
+    replace(&from, "ip", 1, &array, &to).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(blobs(&to)[1].data, [4.0, -5.0]);
+    average(&[&from, &to], &to).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(blobs(&to)[1].data, [2.0, -2.5]);
+}

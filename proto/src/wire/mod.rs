@@ -18,7 +18,7 @@ use prost::encoding::{WireType, encode_key, encode_varint};
 pub use blob::{Blob, BlobEntry, MAX_AXES, blob_proto, blob_shape, blob_values};
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use model::{Generation, Model, ModelLayer};
-pub use seal::check_seal;
+pub use seal::{check_seal, renew_seal};
 pub use upgraded::upgraded_net;
 pub use write::{
     BlobOut, LayerOut, Saved, save_blob, save_message, save_model, save_model_on, save_state_on,

@@ -71,6 +71,15 @@ pub fn check_seal(bytes: &[u8]) -> Result<bool, Error> {
     }
 }
 
+/// Brings the seal of a file, where it has one, up to date with bytes that were changed in place.
+pub fn renew_seal(bytes: &mut [u8]) {
+    let sealed = bytes.starts_with(&key(LENGTH, WireType::SixtyFourBit));
+    if let (true, Some(at)) = (sealed, bytes.len().checked_sub(TAIL)) {
+        let (content, tail) = bytes.split_at_mut(at);
+        tail[3..].copy_from_slice(&crc32fast::hash(content).to_le_bytes());
+    }
+}
+
 /// Counts bytes.
 struct Counted {
     length: u64,

@@ -68,13 +68,13 @@ fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     })
 }
 
-/// Lists pictures with their classes.
-type ListPictures = fn(&ImageDataParameter, &Folder) -> Result<Vec<(String, i32)>, LayerError>;
+/// Paths of pictures and their classes.
+pub(super) type Named = Vec<(String, i32)>;
 
 /// A layer of the pictures that `list` names, with their classes.
 pub(super) fn of_pictures(
     def: &LayerDef,
-    list: ListPictures,
+    list: fn(&ImageDataParameter, &Folder) -> Result<Named, LayerError>,
 ) -> Result<Box<dyn Layer>, LayerError> {
     let param = def.image_data_param.clone().unwrap_or_default();
     let field =
