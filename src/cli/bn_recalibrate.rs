@@ -110,7 +110,11 @@ fn score(args: &BnRecalibrateArgs, weights: &[PathBuf]) -> Result<BTreeMap<Strin
     if args.test_iterations == 0 {
         return Ok(sums);
     }
-    let model = ModelArgs { model: args.model.model.clone(), weights: weights.to_vec(), skip_mismatch: false };
+    let model = ModelArgs {
+        model: args.model.model.clone(),
+        weights: weights.to_vec(),
+        skip_mismatch: false,
+    };
     let mut net = model.load(Phase::Test, &args.run, &PlanArgs::default(), false)?;
     for _ in 0..args.test_iterations {
         net.forward()?;
