@@ -192,15 +192,30 @@ fn net(file: &Path, source: &std::sync::Arc<Source>, args: &CheckArgs) -> Report
         None => vec![Phase::Train, Phase::Test],
     };
     let data = |layer: &LayerDef| default_shapes(layer, args.assume_shape.as_ref());
-    let mut outlines: Vec<(&'static str, Outline)> = Vec::new();
-    for phase in phases {
-        let mut options = NetOptions::new(phase);
-        options.state = NetState { phase, level: args.run.level, stages: args.run.stage.clone() };
-        let name = if phase == Phase::Train { "TRAIN" } else { "TEST" };
-        outlines.push((name, Net::outline(def.clone(), &options, &data)));
-    }
+    let outlines_of = |stages: &[String]| -> Vec<(&'static str, Outline)> {
+        let outline = |&phase: &Phase| {
+            let mut options = NetOptions::new(phase);
+            let stages = stages.to_vec();
+            options.state = NetState { phase, level: args.run.level, stages };
+            let name = if phase == Phase::Train { "TRAIN" } else { "TEST" };
+            (name, Net::outline(def.clone(), &options, &data))
+        };
+        phases.iter().map(outline).collect()
+    };
     // A net for one phase alone is none for the other: dumps of training logs, nets without test data.
-    let builds = outlines.iter().any(|(_, o)| o.errors.is_empty() && !o.layers.is_empty());
+    let whole = |outlines: &[(&str, Outline)]| {
+        outlines.iter().any(|(_, o)| o.errors.is_empty() && !o.layers.is_empty())
+    };
+    let mut outlines = outlines_of(&args.run.stage);
+    if !whole(&outlines) && args.run.stage.is_empty() {
+        let staged = stages(&def).into_iter().map(|stage| (outlines_of(&[stage.clone()]), stage));
+        if let Some((found, stage)) = staged.into_iter().find(|(found, _)| whole(found)) {
+            outlines = found;
+            let what = format!("builds with `--stage {stage}`, not without a stage");
+            shown.push(Diagnostic::warning(what, None));
+        }
+    }
+    let builds = whole(&outlines);
     let mut add = |found: Diagnostic| {
         if !shown.contains(&found) {
             shown.push(found);
@@ -228,7 +243,7 @@ fn net(file: &Path, source: &std::sync::Arc<Source>, args: &CheckArgs) -> Report
     }
     let cause = (!missing.is_empty() && !text_is_wrong).then(|| {
         let list = missing.iter().map(|(name, n)| match fork_of(name) {
-            Some(fork) => format!("{name} ({n}×, from {fork})"),
+            Some(fork) => format!("{name} ({n}×, from {})", fork.origin),
             None => format!("{name} ({n}×)"),
         });
         let s = if missing.len() == 1 { "type" } else { "types" };
@@ -239,6 +254,18 @@ fn net(file: &Path, source: &std::sync::Arc<Source>, args: &CheckArgs) -> Report
         report.phases.insert(phase, outline.layers.into_iter().map(layer).collect());
     }
     report
+}
+
+/// The stages that the rules of a net ask for, each once.
+fn stages(def: &NetDef) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let rules = def.layers.iter().flat_map(|layer| layer.include.iter().chain(&layer.exclude));
+    for stage in rules.flat_map(|rule| &rule.stage) {
+        if !found.contains(stage) {
+            found.push(stage.clone());
+        }
+    }
+    found
 }
 
 fn unknown(outline: &Outline) -> impl Iterator<Item = String> {

@@ -10,13 +10,14 @@ use cortado_layers::Shape;
 use cortado_proto::caffe::{BlobShape, InputParameter, LayerParameter, NetStateRule, Phase};
 use cortado_proto::{NetDef, text, wire};
 
-use super::{Failure, check, log, say};
+use super::{Failure, check, log, say, skeleton};
 
 /// Make a deploy net from a training net: Input for the data, no losses, Softmax for its loss
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  cortado deploy train_val.prototxt -o deploy.prototxt")]
+#[command(after_help = "Examples:\n  cortado deploy train_val.prototxt -o deploy.prototxt\n  \
+                        cortado deploy --reverse deploy.prototxt -o train_val.prototxt")]
 pub struct DeployArgs {
-    /// The net that trains and tests
+    /// The net that trains and tests (with --reverse, the deploy net)
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Where the deploy net goes [default: printed]
@@ -25,12 +26,29 @@ pub struct DeployArgs {
     /// Shape of the input, where the data layer's fields do not say it
     #[arg(long, value_name = "NxCxHxW", value_parser = check::shape)]
     assume_shape: Option<Shape>,
+    /// The other way: a training net to fill in, with data layers, losses, rates and fillers
+    #[arg(long, conflicts_with = "assume_shape")]
+    reverse: bool,
 }
 
 /// Runs the command.
 pub fn run(args: DeployArgs) -> Result<(), Failure> {
     let mut def = NetDef::read(&args.file)?;
     cortado_proto::upgrade::net(&mut def)?;
+    if args.reverse {
+        let made = skeleton::reverse(&mut def);
+        if made.is_empty() {
+            let file = args.file.display();
+            return Err(Failure::Input(format!(
+                "error: `{file}` has neither an input nor a Softmax or Sigmoid at its end: it is no deploy net"
+            )));
+        }
+        log::plain(&format!(
+            "made: {}; the sources and batch sizes are placeholders",
+            made.join(", ")
+        ));
+        return write(&def, args.output);
+    }
     let dropped = deploy(&mut def, args.assume_shape.as_ref());
     if def.layers.is_empty() {
         let file = args.file.display();
@@ -39,8 +57,12 @@ pub fn run(args: DeployArgs) -> Result<(), Failure> {
         )));
     }
     log::plain(&format!("dropped: {}", dropped.join(", ")));
+    write(&def, args.output)
+}
+
+fn write(def: &NetDef, output: Option<PathBuf>) -> Result<(), Failure> {
     let text = text::print(&def.to_message());
-    match args.output {
+    match output {
         None => say(text.trim_end()),
         Some(path) => wire::write_file(&path, |out| out.write_all(text.as_bytes()))?,
     }

@@ -10,6 +10,7 @@ mod log;
 mod model;
 mod plan;
 mod roofline;
+mod skeleton;
 mod spelling;
 mod summary;
 mod test;

@@ -8,9 +8,13 @@
 //! What a batch holds depends only on the seed, the layer's name and the number of items handed out
 //! before it: not on threads, not on how far ahead they work.
 
+mod augment;
+mod boxes;
 pub mod db;
+mod distort;
 pub mod image;
 pub mod layers;
+mod making;
 pub mod mean;
 mod order;
 pub mod prefetch;
@@ -21,6 +25,7 @@ use cortado_layers::{LayerKind, Registry, paths};
 
 pub use db::{Backend, Item, NewDb, Pixels, Record, Source};
 pub use image::{Color, Picture};
+pub use making::Making;
 pub use mean::MeanPicture;
 pub use order::Order;
 pub use paths::Folder;

@@ -10,6 +10,7 @@ use std::thread::{Builder, JoinHandle};
 use cortado_layers::{LayerError, Phase, RngKey};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
+use super::making::Making;
 use super::order::Order;
 use super::{Item, Record, Source, Transform};
 
@@ -20,8 +21,10 @@ pub struct Batch {
     pub shape: [usize; 3],
     /// Items x C x H x W.
     pub data: Vec<f32>,
-    /// One per item.
+    /// One per item, or what the layer makes of them.
     pub labels: Vec<f32>,
+    /// Shape of the labels.
+    pub label_shape: Vec<usize>,
 }
 
 /// How records become a batch.
@@ -37,6 +40,8 @@ pub struct Recipe {
     pub phase: Phase,
     /// What happens to each item.
     pub transform: Transform,
+    /// What is made of its labels.
+    pub making: Making,
 }
 
 impl Recipe {
@@ -51,14 +56,17 @@ impl Recipe {
         records: Vec<Record>,
         old: Batch,
     ) -> Result<Batch, LayerError> {
-        let Batch { mut data, mut labels, .. } = old;
+        let Batch { mut data, mut labels, mut label_shape, .. } = old;
         let count = records.len();
         labels.clear();
         let (mut shape, mut first) = ([0; 3], String::new());
         for (i, record) in records.into_iter().enumerate() {
             let name = record.to_string();
             let source = || format!("{}.source", self.param);
-            let item = record.decode(self.transform.color());
+            let key = RngKey { seed: self.seed, pass: position.wrapping_add(i as u64), replica: 0 };
+            let mut rng = key.stream(&format!("{}/item", self.name));
+            let color = self.transform.color();
+            let item = self.making.item(i, record, color, self.phase, &mut rng, &mut labels);
             let item = item.map_err(|why| LayerError::field(source(), why))?;
             let about = |e: LayerError| LayerError { why: format!("{name}: {}", e.why), ..e };
             let output = self.transform.output(item.shape).map_err(about)?;
@@ -70,13 +78,12 @@ impl Recipe {
                 return Err(about(unequal(source(), &item, output, &first, shape)));
             }
             let size = shape.iter().product::<usize>();
-            let key = RngKey { seed: self.seed, pass: position.wrapping_add(i as u64), replica: 0 };
-            let mut rng = key.stream(&format!("{}/item", self.name));
             let out = &mut data[i * size..(i + 1) * size];
             self.transform.apply(&item, self.phase, &mut rng, out).map_err(about)?;
-            labels.push(item.label as f32);
         }
-        Ok(Batch { shape, data, labels })
+        label_shape.clear();
+        label_shape.extend(self.making.label_shape(count, shape, &mut labels));
+        Ok(Batch { shape, data, labels, label_shape })
     }
 }
 

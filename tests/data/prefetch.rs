@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use cortado::data::db::Payload;
 use cortado::data::prefetch::{Batch, Feed, Reader, Recipe};
-use cortado::data::{Item, Order, Pixels, Record, Source, Transform};
+use cortado::data::{Item, Making, Order, Pixels, Record, Source, Transform};
 use cortado_layers::{LayerError, Phase};
 
 /// What a source does when it comes to a certain record.
@@ -65,6 +65,7 @@ fn feed(bad: u64, then: Then, depth: usize, alive: &Arc<AtomicUsize>) -> Feed {
         seed: 1,
         phase: Phase::Train,
         transform,
+        making: Making::default(),
     };
     Feed::start(reader, Arc::new(recipe), depth).unwrap_or_else(|e| panic!("{e}"))
 }

@@ -13,6 +13,7 @@ pub mod mask_pooling;
 pub mod parameter;
 pub mod permute;
 pub mod python;
+pub mod python_shapes;
 pub mod reduction;
 pub mod reorg;
 pub mod reshape;

@@ -8,7 +8,11 @@ use crate::data::image::{self, Color};
 
 /// The item a datum holds. Bytes win over floats when both are there, as in the original.
 pub fn decode(bytes: &[u8], color: Color) -> Result<Item, String> {
-    let datum = Datum::decode(bytes).map_err(|e| format!("it is no Datum message: {e}"))?;
+    item_of(Datum::decode(bytes).map_err(|e| format!("it is no Datum message: {e}"))?, color)
+}
+
+/// The same of a message that is decoded.
+pub fn item_of(datum: Datum, color: Color) -> Result<Item, String> {
     let label = datum.label();
     if datum.encoded() {
         let picture = image::decode(datum.data(), color)?;

@@ -19,6 +19,8 @@ use cortado_layers::LayerError;
 use cortado_proto::caffe::DataParameter;
 use cortado_proto::caffe::data_parameter::Db;
 
+pub(super) use datum::item_of;
+
 use super::paths::{Folder, holds};
 use crate::data::image::Color;
 
@@ -67,6 +69,8 @@ pub enum Payload {
     Item(Item),
     /// What becomes an item on the thread that prepares its batch: a picture in a file of its own.
     Lazy(Arc<dyn Lazy>),
+    /// A picture, and a picture of its labels.
+    Pair([Arc<dyn Lazy>; 2]),
 }
 
 /// An item that is still to be made.
@@ -88,7 +92,7 @@ impl Record {
         let item = match self.payload {
             Payload::Item(item) => Ok(item),
             Payload::Datum(bytes) => datum::decode(&bytes, color),
-            Payload::Lazy(lazy) => lazy.item(color),
+            Payload::Lazy(lazy) | Payload::Pair([lazy, _]) => lazy.item(color),
         };
         item.map_err(|why| format!("{name}: {why}"))
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cortado_layers::{Backward, Forward, Layer, LayerError, Measure, Reshape, SetUp, Shape};
 
 use crate::data::db::Source;
+use crate::data::making::Making;
 use crate::data::prefetch::{Batch, Feed, Reader, Recipe};
 use crate::data::{Folder, Order, Transform};
 
@@ -30,6 +31,8 @@ pub(super) struct Plan {
     pub rand_skip: u32,
     /// What happens to each item.
     pub transform: Transform,
+    /// What is made of its labels.
+    pub making: Making,
     /// Where files are looked for.
     pub folder: Folder,
     /// Opens the items.
@@ -55,6 +58,8 @@ struct Opened {
     ready: Option<Batch>,
     /// Channels, height, width of the last batch (or of the first item).
     shape: [usize; 3],
+    /// Shape of its labels.
+    label_shape: Vec<usize>,
 }
 
 impl Batches {
@@ -64,10 +69,6 @@ impl Batches {
 
     fn batch_size(&self) -> usize {
         self.plan.batch as usize
-    }
-
-    fn opened(&mut self) -> Result<&mut Opened, LayerError> {
-        self.opened.as_mut().ok_or_else(|| LayerError::layer("the data layer was not set up"))
     }
 
     fn order(&self, records: u64, opened: &Opened) -> Order {
@@ -102,14 +103,16 @@ impl Batches {
         if let Some(feed) = &mut opened.feed {
             let batch = feed.take()?;
             opened.shape = batch.shape;
+            opened.label_shape.clone_from(&batch.label_shape);
             opened.ready = Some(batch);
         }
         Ok(())
     }
 
-    fn top_shapes(&self, [c, h, w]: [usize; 3], tops: usize) -> Vec<Shape> {
-        let n = self.batch_size();
-        [Shape::from([n, c, h, w]), Shape::from([n])].into_iter().take(tops).collect()
+    fn top_shapes(&self, opened: &Opened, tops: usize) -> Vec<Shape> {
+        let (n, [c, h, w]) = (self.batch_size(), opened.shape);
+        let labels = Shape::new(&opened.label_shape);
+        [Shape::from([n, c, h, w]), labels].into_iter().take(tops).collect()
     }
 }
 
@@ -129,32 +132,38 @@ impl Layer for Batches {
                 .help(format!("give a batch_size of {records} or less")));
         }
         let (name, param) = (cx.name.to_owned(), self.plan.param);
-        let recipe = Recipe { name, param, seed: cx.seed, phase: cx.phase, transform };
+        let making = self.plan.making.clone();
+        let recipe = Recipe { name, param, seed: cx.seed, phase: cx.phase, transform, making };
         let mut opened = Opened {
             recipe: Arc::new(recipe),
             source: None,
             feed: None,
             ready: None,
             shape: [0; 3],
+            label_shape: Vec::new(),
         };
         let first = self.order(records, &opened).record(self.position);
         let first = source.read(&[first])?;
-        opened.shape = opened.recipe.make(self.position, first, Batch::default())?.shape;
+        let batch = opened.recipe.make(self.position, first, Batch::default())?;
+        opened.shape = batch.shape;
+        opened.label_shape = self.plan.making.of_batch(batch.label_shape, self.batch_size());
         opened.source = Some(source);
         self.opened = Some(opened);
         Ok(())
     }
 
     fn reshape(&mut self, cx: &mut Reshape<'_>) -> Result<(), LayerError> {
-        let shape = self.opened()?.shape;
-        let shapes = self.top_shapes(shape, cx.tops.len());
+        let Some(opened) = &self.opened else {
+            return Err(LayerError::layer("the data layer was not set up"));
+        };
+        let shapes = self.top_shapes(opened, cx.tops.len());
         cx.tops.iter_mut().zip(shapes).for_each(|(top, shape)| *top = shape);
         Ok(())
     }
 
     fn measure(&mut self, _cx: &mut Measure<'_>) -> Result<Vec<Shape>, LayerError> {
-        let shape = self.ready()?.shape;
-        Ok(self.top_shapes(shape, 2))
+        self.ready()?;
+        Ok(self.opened.as_ref().map_or(Vec::new(), |opened| self.top_shapes(opened, 2)))
     }
 
     fn forward(&mut self, cx: &mut Forward<'_>) -> Result<(), LayerError> {

@@ -3,6 +3,7 @@
 use cortado_layers::{Arity, GradBottoms, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs};
 
 use super::batches::{Batches, Plan};
+use crate::data::making::Making;
 use crate::data::{Color, Folder, Transform, db};
 
 /// The type `Data`.
@@ -79,6 +80,7 @@ fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
         shuffle: param.shuffle(),
         rand_skip: param.rand_skip(),
         transform,
+        making: Making::default(),
         folder: folder.clone(),
         open: Box::new(move |_, _| db::open(&param, &folder)),
     })))

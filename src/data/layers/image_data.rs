@@ -6,7 +6,8 @@ use cortado_layers::{Arity, GradBottoms, Layer, LayerDef, LayerDoc, LayerError, 
 
 use super::batches::{Batches, Plan};
 use crate::data::db::{Lazy, Payload};
-use crate::data::image::{decode, resize};
+use crate::data::image::{decode, resize, resize_nearest};
+use crate::data::making::Making;
 use crate::data::{Color, Folder, Item, Pixels, Record, Source, Transform};
 
 /// The type `ImageData`.
@@ -67,8 +68,8 @@ fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     }
     let folder = Folder::of(def);
     let color = if param.is_color() { Color::Bgr } else { Color::Gray };
-    let look =
-        Look { folder: folder.clone(), color, size: (height > 0).then_some([height, width]) };
+    let size = (height > 0).then_some([height, width]);
+    let look = Look { folder: folder.clone(), color, size, nearest: false };
     let look = Arc::new(look);
     Ok(Box::new(Batches::new(Plan {
         param: "image_data_param",
@@ -79,6 +80,7 @@ fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
         shuffle: param.shuffle(),
         rand_skip: param.rand_skip(),
         transform: Transform::new(&def.transform_param.clone().unwrap_or_default())?,
+        making: Making::default(),
         folder: folder.clone(),
         open: Box::new(move |_, _| {
             let path = folder.find(SOURCE, param.source())?;
@@ -116,10 +118,12 @@ fn entries(text: &str, root: &str) -> Result<Vec<(String, i32)>, String> {
 
 /// How pictures are looked for and at.
 #[derive(Debug)]
-struct Look {
-    folder: Folder,
-    color: Color,
-    size: Option<[usize; 2]>,
+pub(super) struct Look {
+    pub folder: Folder,
+    pub color: Color,
+    pub size: Option<[usize; 2]>,
+    /// Resized by taking pixels as they are: labels.
+    pub nearest: bool,
 }
 
 struct List {
@@ -143,10 +147,10 @@ impl Source for List {
 }
 
 #[derive(Debug)]
-struct Entry {
-    path: String,
-    label: i32,
-    look: Arc<Look>,
+pub(super) struct Entry {
+    pub path: String,
+    pub label: i32,
+    pub look: Arc<Look>,
 }
 
 impl Lazy for Entry {
@@ -155,7 +159,8 @@ impl Lazy for Entry {
         let bytes = std::fs::read(&path).map_err(|e| format!("can't read the file: {e}"))?;
         let mut picture = decode(&bytes, self.look.color)?;
         if let Some([height, width]) = self.look.size {
-            picture = resize(&picture, height, width);
+            let by = if self.look.nearest { resize_nearest } else { resize };
+            picture = by(&picture, height, width);
         }
         let pixels = Pixels::U8(picture.data);
         Ok(Item { shape: picture.shape, pixels, label: self.label })

@@ -1,7 +1,9 @@
 //! The layer types that bring data into a net.
 
+pub mod annotated_data;
 mod batches;
 pub mod data;
+pub mod dense_image_data;
 pub mod dummy_data;
 pub mod hdf5_data;
 pub mod hdf5_output;
@@ -13,7 +15,9 @@ use cortado_layers::LayerKind;
 
 /// Every type of this room, sorted by type string.
 pub static KINDS: &[&LayerKind] = &[
+    &annotated_data::KIND,
     &data::KIND,
+    &dense_image_data::KIND,
     &dummy_data::KIND,
     &hdf5_data::KIND,
     &hdf5_output::KIND,
