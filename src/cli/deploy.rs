@@ -5,8 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use cortado::net::default_shapes;
-use cortado_layers::Shape;
+use cortado::net::{Assumed, default_shapes};
 use cortado_proto::caffe::{BlobShape, InputParameter, LayerParameter, NetStateRule, Phase};
 use cortado_proto::{NetDef, text, wire};
 
@@ -24,8 +23,8 @@ pub struct DeployArgs {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Shape of the input, where the data layer's fields do not say it
-    #[arg(long, value_name = "NxCxHxW", value_parser = check::shape)]
-    assume_shape: Option<Shape>,
+    #[arg(long, value_name = "[BLOB=]NxCxHxW", value_parser = check::assumption)]
+    assume_shape: Vec<check::Assumption>,
     /// The other way: a training net to fill in, with data layers, losses, rates and fillers
     #[arg(long, conflicts_with = "assume_shape")]
     reverse: bool,
@@ -49,7 +48,7 @@ pub fn run(args: DeployArgs) -> Result<(), Failure> {
         ));
         return write(&def, args.output);
     }
-    let dropped = deploy(&mut def, args.assume_shape.as_ref());
+    let dropped = deploy(&mut def, &check::assumed(&args.assume_shape));
     if def.layers.is_empty() {
         let file = args.file.display();
         return Err(Failure::Input(format!(
@@ -97,7 +96,7 @@ fn measures(layer: &LayerParameter) -> bool {
 }
 
 /// Strips a net in place; names of what was dropped.
-fn deploy(def: &mut NetDef, given: Option<&Shape>) -> Vec<String> {
+fn deploy(def: &mut NetDef, given: &Assumed) -> Vec<String> {
     let mut dropped = Vec::new();
     let data = |layer: &LayerParameter| {
         default_shapes(&layer.clone().into(), given).filter(|shapes| !shapes.is_empty())
@@ -127,7 +126,7 @@ fn deploy(def: &mut NetDef, given: Option<&Shape>) -> Vec<String> {
                     continue;
                 }
                 let mut dim: Vec<i64> = shape.iter().map(|&d| d as i64).collect();
-                if let (Some(batch), None) = (dim.first_mut(), given) {
+                if let (Some(batch), None) = (dim.first_mut(), &given.first) {
                     *batch = 1;
                 }
                 layer.param = LayerParameter {

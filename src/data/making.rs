@@ -28,6 +28,8 @@ enum Kind {
 pub(super) struct Maps {
     pub crop: Option<[usize; 2]>,
     pub mirror: bool,
+    /// Labels are 0 and 255, and come out as 0 and 1.
+    pub binary: bool,
 }
 
 /// Item, class, instance, x1, y1, x2, y2, difficult.
@@ -85,6 +87,9 @@ impl Making {
                 let map = map.item(Color::Gray).map_err(named)?;
                 let (item, map) = maps.apply(item, map, phase, rng).map_err(named)?;
                 match map.pixels {
+                    Pixels::U8(values) if maps.binary => {
+                        labels.extend(values.into_iter().map(|v| f32::from(v >> 7)));
+                    }
                     Pixels::U8(values) => labels.extend(values.into_iter().map(f32::from)),
                     Pixels::F32(values) => labels.extend(values),
                 }

@@ -268,7 +268,7 @@ impl<'a> Builder<'a> {
             }
         }
         links.reverse();
-        (links.len() > 1).then(|| format!("its shape comes from {}", links.join(" → ")))
+        (links.len() > 1).then(|| format!("shapes on the way: {}", links.join(" → ")))
     }
 
     /// Parameter blocks of the file that neither the schema nor the type knows: a mistake where a

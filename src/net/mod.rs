@@ -35,7 +35,7 @@ use cortado_proto::{Diagnostic, NetDef, caffe};
 use rayon::ThreadPool;
 use smallvec::SmallVec;
 
-pub use assume::default_shapes;
+pub use assume::{Assumed, default_shapes};
 pub use deployed::Deployed;
 pub use error::{NetError, NetErrorKind, NetErrors};
 pub(crate) use filter::{filter, phase_of};

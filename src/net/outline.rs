@@ -71,7 +71,10 @@ impl Net {
                 notes.push(code(layer));
             }
             // What nobody reads may have any shape.
-            let unread = || is_python && !layer.top.iter().any(|top| read.contains(top));
+            let unread = || {
+                let known = !is_python || python_shapes::knows(layer);
+                !known && !layer.top.iter().any(|top| read.contains(top))
+            };
             let Some(shapes) = data(layer).or_else(|| unread().then(Vec::new)) else { continue };
             if options.registry.get(layer.r#type()).is_none() {
                 errors.push(build::unknown_type(layer, &options.registry));

@@ -11,7 +11,7 @@ use prost::Message;
 use crate::files::{batches, folder, golden, net, try_net, write};
 
 /// Writes a database of these records.
-fn write_lmdb(folder: &Path, records: &[(&str, Vec<u8>)]) {
+pub fn write_lmdb(folder: &Path, records: &[(&str, Vec<u8>)]) {
     // SAFETY: the folder is the test's own; nothing else opens it before the writer is closed.
     let env = unsafe { EnvOpenOptions::new().map_size(1 << 20).open(folder) };
     let env = env.expect("a temporary folder takes a database");

@@ -1,5 +1,7 @@
 //! The data room: databases and files, pictures, transforms, order, batches prepared ahead.
 
+#[cfg(all(feature = "lmdb", feature = "images"))]
+mod boxes;
 #[cfg(all(feature = "lmdb", feature = "leveldb", feature = "images"))]
 mod cifar;
 mod files;
@@ -11,6 +13,8 @@ mod idx;
 mod leveldb;
 #[cfg(all(feature = "lmdb", feature = "images"))]
 mod lmdb;
+#[cfg(feature = "images")]
+mod maps;
 mod order;
 #[cfg(feature = "images")]
 mod picture_list;

@@ -16,6 +16,9 @@ const REGIONS: usize = 128;
 /// Proposals that they look at.
 const PROPOSALS: usize = 300;
 
+/// Side of the masks that go with pooled features.
+const POOLED: usize = 14;
+
 /// Side of MNC's masks.
 const MASK: usize = 21;
 
@@ -37,7 +40,8 @@ fn of_name(top: &str, classes: usize) -> Option<Shape> {
         () if part("gt_boxes") => Shape::from([1, 5]),
         () if part("gt_masks") => Shape::from([1, MASK, MASK]),
         () if part("mask_info") => Shape::from([1, 12]),
-        () if part("mask_proposal") || part("masks") => Shape::from([REGIONS, 1, MASK, MASK]),
+        () if part("mask_proposal") => Shape::from([REGIONS, 1, MASK, MASK]),
+        () if part("masks") => Shape::from([REGIONS, 1, POOLED, POOLED]),
         () if part("mask_targets") || part("mask_weight") => Shape::from([REGIONS, MASK * MASK]),
         () if part("bbox") => Shape::from([REGIONS, 4 * classes, 1, 1]),
         () if part("rois") || part("boxes") => Shape::from([REGIONS, 5, 1, 1]),
@@ -59,19 +63,31 @@ fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     if super::python::runs(def) {
         return super::python::build(def);
     }
-    let class = def.python_param.as_ref().map_or("", |p| p.layer());
-    let made = match class {
-        "AnchorTargetLayer" => Made::Anchors,
-        "ProposalLayer" => Made::Proposals,
-        "ProposalTargetLayer" | "StageBridgeLayer" => Made::ByName,
-        "MaskLayer" => Made::Masks,
-        _ => return super::python::build(def),
-    };
+    let Some(made) = made(def) else { return super::python::build(def) };
     let tops = def.top.iter().map(|top| of_name(top, classes(def))).collect();
     Ok(Box::new(ShapesLayer { made, tops }))
 }
 
+/// What a class makes, if it is known.
+fn made(def: &LayerDef) -> Option<Made> {
+    Some(match def.python_param.as_ref().map_or("", |p| p.layer()) {
+        "AnchorTargetLayer" => Made::Anchors,
+        "EuclideanLossLayer" => Made::Loss,
+        "MaskLayer" => Made::Masks,
+        "ProposalLayer" => Made::Proposals,
+        "ProposalTargetLayer" | "StageBridgeLayer" => Made::ByName,
+        _ => return None,
+    })
+}
+
+/// Whether it is known what the class makes.
+pub fn knows(def: &LayerDef) -> bool {
+    made(def).is_some()
+}
+
 enum Made {
+    /// One number.
+    Loss,
     /// A label and four numbers for each anchor.
     Anchors,
     Proposals,
@@ -94,6 +110,7 @@ impl Layer for ShapesLayer {
                     Shape::from([1, 1, scores / 2 * h, w])
                 }
                 (Made::Anchors, &[_, scores, h, w]) => Shape::from([1, scores / 2 * 4, h, w]),
+                (Made::Loss, _) => Shape::from([1]),
                 (Made::Proposals, _) if i == 0 => Shape::from([PROPOSALS, 5]),
                 (Made::Proposals, _) => Shape::from([PROPOSALS, 1]),
                 (Made::Masks, &[regions, ..]) if i == 0 => Shape::from([regions, 1, MASK, MASK]),

@@ -12,6 +12,7 @@ mod labels;
 pub mod multinomial_logistic_loss;
 pub(crate) mod normalize;
 mod paired;
+pub mod pairwise_loss;
 pub mod sigmoid_cross_entropy_loss;
 pub mod smooth_l1_loss;
 pub mod smooth_l1_loss_ohem;

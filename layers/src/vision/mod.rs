@@ -13,6 +13,7 @@ pub mod lrn;
 pub mod margin_inner_product;
 mod pool;
 pub mod pooling;
+pub mod pooling_nd;
 pub mod spp;
 pub mod treepool_kernel;
 mod windows;

@@ -116,6 +116,23 @@ fn similar_codes_attract_and_others_repel() {
     near(test(layer, bottoms).tops[0].data(), &[(4.0 + 16.0 + 2.0) / 6.0 + 0.1 * 2.0 / 3.0]);
 }
 
+#[test]
+fn pairs_without_a_common_label_are_left_out_until_a_tenth_is_similar() {
+    let layer = |more: &str| {
+        format!(
+            r#"layer {{ name: "l" type: "HashingLoss" bottom: "x" bottom: "t" top: "y"
+                 hashing_loss_param {{ bi_margin: 0.5 tradeoff: 0 {more} }} }}"#
+        )
+    };
+    // Nobody shares two labels: no pair without a common one counts. Items 0 and 1 share one.
+    let labels = [1.0, 0.0, 1.0, 0.0, 0.0, 1.0];
+    let bottoms = || vec![tensor(&[3, 1], &[2.0, -1.0, 0.0]), tensor(&[3, 2], &labels)];
+    let wanted = 9.0 - 2.0 * (-1.0f32).exp();
+    near(test(&layer("nsim: 2"), bottoms()).tops[0].data(), &[wanted]);
+    // One of three shares one: all count; of distance 4 and 1, 2 is wanted.
+    near(test(&layer("nsim: 1"), bottoms()).tops[0].data(), &[(wanted + 1.0) / 3.0]);
+}
+
 /// The score of the right class at a cosine, with λ 0, of an x of length 2.
 fn margin(kind: &str, cosine: f32) -> f32 {
     let layer = format!(
@@ -215,4 +232,61 @@ fn the_forks_lstm_is_the_original_one() {
     let cont = tensor(&[3, 2], &[0.0, 0.0, 1.0, 1.0, 1.0, 1.0]);
     let blobs = [0, 2, 1].map(|i| fork.weights[i].data());
     near(weighted(original, vec![x, cont], &blobs).tops[0].data(), fork.tops[0].data());
+}
+
+#[test]
+fn pairs_of_codes_are_held_against_their_labels() {
+    let layer = |more: &str| {
+        format!(
+            r#"layer {{ name: "l" type: "PairwiseLoss" bottom: "a" bottom: "s" bottom: "b" bottom: "t"
+                 top: "y" pairwise_param {{ sigmoid_param: 1 l_threshold: 15 {more} }} }}"#
+        )
+    };
+    let bottoms = || {
+        vec![
+            tensor(&[2, 1], &[0.0, 20.0]),
+            tensor(&[2, 2], &[1.0, 0.0, 0.0, 1.0]),
+            tensor(&[2, 1], &[1.0, 1.0]),
+            tensor(&[2, 2], &[1.0, 0.0, 1.0, 0.0]),
+        ]
+    };
+    // Products 0, 0, 20, 20; the first item is similar to both, the second to none.
+    let ln2 = std::f32::consts::LN_2;
+    near(test(&layer(""), bottoms()).tops[0].data(), &[(2.0 * ln2 + 40.0) / 4.0]);
+    near(test(&layer("class_num: 3"), bottoms()).tops[0].data(), &[(6.0 * ln2 + 40.0) / 8.0]);
+    let of = |more: &str| {
+        let mut single = test(&layer(more), bottoms());
+        let gradients = single.backward(&[tensor(&[], &[1.0])]).expect("forward ran");
+        gradients.bottoms[0].clone().expect("asked for").data().to_vec()
+    };
+    near(&of(""), &[-2.0 * 0.5 * 2.0 / 4.0, 2.0 * 2.0 / 4.0]);
+    near(&of("continous_similarity: true"), &[-4.0 * 2.0 * 0.5 * 2.0 / 4.0, 2.0 * 2.0 / 4.0]);
+}
+
+#[test]
+fn a_tanh_gets_steeper_every_so_many_passes() {
+    let layer = r#"layer { name: "l" type: "ScaleTanH" bottom: "x" top: "y"
+         scale_tanh_param { init_scale: 1 step_size: 2 gamma: 1 power: 1 } }"#;
+    let mut single = test(layer, vec![tensor(&[1], &[0.5])]);
+    let mut found = vec![single.tops[0].data()[0]];
+    for _ in 0..3 {
+        single.forward().expect("it ran before");
+        found.push(single.tops[0].data()[0]);
+    }
+    near(&found, &[0.5f32, 1.5, 1.5, 2.5].map(f32::tanh));
+}
+
+#[test]
+fn volumes_are_pooled_as_planes_are() {
+    let nd = r#"layer { name: "l" type: "PoolingND" bottom: "x" top: "y"
+         pooling_nd_param { pool: MAX kernel_size: 3 stride: 2 pad: 1 } }"#;
+    let plane = r#"layer { name: "l" type: "Pooling" bottom: "x" top: "y"
+         pooling_param { pool: MAX kernel_size: 3 stride: 2 pad: 1 } }"#;
+    let values: Vec<f32> = (0..2 * 7 * 6).map(|i| (i * 31 % 84) as f32).collect();
+    let x = tensor(&[1, 2, 7, 6], &values);
+    assert_eq!(test(nd, vec![x.clone()]).tops[0], test(plane, vec![x]).tops[0]);
+    let cube = r#"layer { name: "l" type: "PoolingND" bottom: "x" top: "y"
+         pooling_nd_param { pool: AVE kernel_size: 2 stride: 2 } }"#;
+    let x = tensor(&[1, 1, 2, 2, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
+    near(test(cube, vec![x]).tops[0].data(), &[4.5]);
 }

@@ -90,6 +90,19 @@ pub static GRADIENTS: &[Gradient] = &[
     (
         "HashingLoss",
         GradientCase::new(
+            "pairs that share labels, none left out, by a part of the derivative",
+            r#"layer { name: "l" type: "HashingLoss" bottom: "x" bottom: "t" top: "y"
+                 hashing_loss_param { bi_margin: 0.5 tradeoff: 0 nsim: 1 } }"#,
+            &[
+                (&[3, 4], Values::Normal),
+                (&[3, 2], Values::Given(&[1.0, 0.0, 0.0, 1.0, 1.0, 1.0])),
+            ],
+        )
+        .part(0.25),
+    ),
+    (
+        "HashingLoss",
+        GradientCase::new(
             "how far from −1 and 1",
             r#"layer { name: "l" type: "HashingLoss" bottom: "x" bottom: "t" top: "y"
                  hashing_loss_param { bi_margin: 0 tradeoff: 0.5 } }"#,
@@ -99,6 +112,47 @@ pub static GRADIENTS: &[Gradient] = &[
             ],
         )
         .kinks(&[-1.0, 0.0, 1.0]),
+    ),
+    (
+        "PairwiseLoss",
+        GradientCase::new(
+            "pairs of labels, by the double that the original gives",
+            r#"layer { name: "l" type: "PairwiseLoss" bottom: "a" bottom: "s" bottom: "b" bottom: "t" top: "y"
+                 pairwise_param { sigmoid_param: 0.5 class_num: 3 l_threshold: 15 } }"#,
+            &[
+                (&[3, 4], Values::Normal),
+                (&[3, 2], Values::Given(&[1.0, 0.0, 0.0, 1.0, 1.0, 1.0])),
+                (&[3, 4], Values::Normal),
+                (&[3, 2], Values::Given(&[0.0, 1.0, 1.0, 0.0, 1.0, 1.0])),
+            ],
+        )
+        .part(2.0),
+    ),
+    (
+        "ScaleTanH",
+        GradientCase::new(
+            "a steepness of 2",
+            r#"layer { name: "l" type: "ScaleTanH" bottom: "x" top: "y" scale_tanh_param { init_scale: 2 } }"#,
+            &[(&[3, 4], Values::Uniform(-1.0, 1.0))],
+        ),
+    ),
+    (
+        "PoolingND",
+        GradientCase::new(
+            "the largest of volumes",
+            r#"layer { name: "l" type: "PoolingND" bottom: "x" top: "y"
+                 pooling_nd_param { kernel_size: 2 stride: 2 } }"#,
+            &[(&[1, 2, 3, 4, 3], Values::Distinct(0.05))],
+        ),
+    ),
+    (
+        "PoolingND",
+        GradientCase::new(
+            "the mean, with padding, each axis its own way",
+            r#"layer { name: "l" type: "PoolingND" bottom: "x" top: "y" pooling_nd_param { pool: AVE
+                 kernel_size: 3 kernel_size: 2 stride: 2 stride: 1 pad: 1 pad: 0 } }"#,
+            &[(&[2, 2, 5, 4], Values::Normal)],
+        ),
     ),
     (
         "MarginInnerProduct",
@@ -219,15 +273,31 @@ pub static ERRORS: &[Mistake] = &[
         "Field(\"center_loss_param.num_output\"): `num_output` must be given and above 0",
     ),
     (
-        r#"layer { name: "l" type: "HashingLoss" bottom: "x" bottom: "t" top: "y"
-             hashing_loss_param { nsim: 2 } }"#,
-        &[(&[2, 3], &[]), (&[2], &[])],
-        "Field(\"hashing_loss_param.nsim\"): `nsim` is 1 here, one shared label makes two items similar; found 2",
-    ),
-    (
         r#"layer { name: "l" type: "HashingLoss" bottom: "x" bottom: "t" top: "y" }"#,
         &[(&[2, 3], &[]), (&[3], &[])],
         "Bottom(1): one label or more for each item of 2x3 is wanted, found 3",
+    ),
+    (
+        r#"layer { name: "l" type: "PairwiseLoss" bottom: "a" bottom: "s" bottom: "b" bottom: "t" top: "y" }"#,
+        &[(&[2, 3], &[]), (&[2, 1], &[]), (&[2, 4], &[]), (&[2, 1], &[])],
+        "Bottom(2): 2 x 3 is wanted, found 2x4",
+    ),
+    (
+        r#"layer { name: "l" type: "ScaleTanH" bottom: "x" top: "y" scale_tanh_param { step_size: 0 } }"#,
+        &[(&[2], &[])],
+        "Field(\"scale_tanh_param.step_size\"): `step_size` must be above 0, found 0",
+    ),
+    (
+        r#"layer { name: "l" type: "PoolingND" bottom: "x" top: "y" pooling_nd_param { kernel_size: 4 } }"#,
+        &[(&[1, 1, 4, 3], &[])],
+        "Field(\"pooling_nd_param.kernel_size\"): a window of 4 at steps of 1 with a padding of 0 does not fit \
+         axis 1, of length 3",
+    ),
+    (
+        r#"layer { name: "l" type: "PoolingND" bottom: "x" top: "y"
+             pooling_nd_param { kernel_size: 2 kernel_size: 2 } }"#,
+        &[(&[1, 1, 4, 3, 2], &[])],
+        "Field(\"pooling_nd_param.kernel_size\"): `kernel_size` is given once or once for each of 3 axes, found 2",
     ),
     (
         r#"layer { name: "l" type: "MarginInnerProduct" bottom: "x" bottom: "t" top: "y"

@@ -22,6 +22,7 @@ pub static KINDS: &[&LayerKind] = &[
     &hdf5_data::KIND,
     &hdf5_output::KIND,
     &image_data::KIND,
+    &dense_image_data::LABELMAP,
     &memory_data::KIND,
     &window_data::KIND,
 ];
