@@ -27,9 +27,9 @@ fn pictures() -> tempfile::TempDir {
 
 fn dense(more: &str, transform: &str) -> String {
     format!(
-        "layer {{ name: \"d\" type: \"DenseImageData\" top: \"data\" top: \"label\" \
-         transform_param {{ {transform} }} \
-         dense_image_data_param {{ source: \"list.txt\" batch_size: 1 is_color: false {more} }} }}"
+        r#"layer {{ name: "d" type: "DenseImageData" top: "data" top: "label"
+             transform_param {{ {transform} }}
+             dense_image_data_param {{ source: "list.txt" batch_size: 1 is_color: false {more} }} }}"#
     )
 }
 
@@ -78,8 +78,8 @@ fn labels_are_resized_without_blending() {
 #[test]
 fn a_labelmap_is_black_or_white() {
     let folder = pictures();
-    let text = "layer { name: \"d\" type: \"ImageLabelmapData\" top: \"data\" top: \"label\" \
-         image_data_param { source: \"list.txt\" batch_size: 2 is_color: false } }";
+    let text = r#"layer { name: "d" type: "ImageLabelmapData" top: "data" top: "label"
+         image_data_param { source: "list.txt" batch_size: 2 is_color: false } }"#;
     let found = batches(&mut net(folder.path(), text, Phase::Test, 1), 1);
     assert_eq!(found[0].1[..8], [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
     assert_eq!(found[0].1.len(), 16);
