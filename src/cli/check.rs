@@ -283,7 +283,9 @@ fn net(file: &Path, source: &std::sync::Arc<Source>, args: &CheckArgs) -> Report
     // has data in one phase only.
     let least = |outlines: &[(&str, Outline)]| outlines.iter().map(|(_, o)| o.errors.len()).min();
     if !whole(&outlines) && args.run.stage.is_empty() {
-        let staged = stages(&def).into_iter().map(|stage| (outlines_of(&[stage.clone()]), stage));
+        let staged = stages(&def)
+            .into_iter()
+            .map(|stage| (outlines_of(std::slice::from_ref(&stage)), stage));
         let best = staged.min_by_key(|(found, _)| least(found));
         if let Some((found, stage)) = best.filter(|(found, _)| least(found) < least(&outlines)) {
             outlines = found;
