@@ -2,7 +2,9 @@
 
 mod common;
 
-use cortado_proto::caffe::{NetParameter, SolverParameter, V1LayerParameter};
+use cortado_proto::caffe::{
+    LayerParameter, NetParameter, ParamSpec, SolverParameter, V1LayerParameter,
+};
 use cortado_proto::{NetDef, Origin, SolverDef, Source, text, upgrade, wire};
 use prost::Message;
 
@@ -186,4 +188,38 @@ fn binary_upgrades_keep_unknown_fields() {
     assert!(new.windows(4).any(|w| w == [0xf8, 0xf0, 0x04, 0x07]));
     let net = cortado_proto::wire::decode_net(&new).unwrap();
     assert_eq!((net.layers.len(), net.layer[0].r#type()), (0, "ReLU"));
+}
+
+/// Forks give one number different meanings: what they wrote goes through an upgrade untouched, also in
+/// a layer that it changes.
+#[test]
+fn colliding_numbers_of_forks_go_through_a_binary_upgrade() {
+    let rate = || ParamSpec { lr_mult: Some(1.0), ..Default::default() };
+    let layer = LayerParameter {
+        name: Some("bn".into()),
+        r#type: Some("BatchNorm".into()),
+        param: vec![rate(), rate(), rate()],
+        ..Default::default()
+    };
+    let mut inner = layer.encode_to_vec();
+    // 145 as NVIDIA's number of a type, where the original has a block.
+    let forward_type = [0x88, 0x09, 0x02];
+    // 147 as YOLO's reorg_param { stride: 2 reverse: true } beside swish_param { beta }.
+    let reorg = [0x9a, 0x09, 0x04, 0x08, 0x02, 0x10, 0x01];
+    inner.extend(forward_type);
+    inner.extend(reorg);
+    let mut bytes = vec![0xa2, 0x06, inner.len() as u8];
+    bytes.extend(&inner);
+    let (new, done) = cortado_proto::wire::upgraded_net(&bytes).unwrap();
+    assert_eq!(done.len(), 1, "{done:?}");
+    for kept in [&forward_type[..], &reorg] {
+        assert!(new.windows(kept.len()).any(|window| window == kept), "{kept:?}");
+    }
+    let net = cortado_proto::wire::decode_net(&new).unwrap();
+    assert!(net.layer[0].param.iter().all(|p| p.lr_mult() == 0.0));
+    let model = cortado_proto::wire::Model::from_bytes(new).unwrap();
+    assert_eq!(
+        (model.layers[0].name.as_str(), model.layers[0].type_name.as_str()),
+        ("bn", "BatchNorm")
+    );
 }

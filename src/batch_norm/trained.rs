@@ -13,7 +13,7 @@ use cortado_proto::{Diagnostic, NetDef, Source};
 
 use super::proof;
 use crate::Error;
-use crate::net::{Net, NetErrors, NetOptions, belongs, default_shapes};
+use crate::net::{Assumed, Net, NetErrors, NetOptions, belongs, default_shapes};
 
 /// Largest batch that the outputs are compared on; some nets normalise by the batch, so it is not 1.
 const BATCH: usize = 2;
@@ -238,10 +238,9 @@ fn runnable(def: &NetDef, given: &Given) -> Result<Net, NetErrors> {
 
 fn on_inputs(def: &NetDef, given: &Given, batch: Option<usize>) -> NetDef {
     let mut def = def.clone();
+    let assumed = Assumed { first: given.assumed.clone(), ..Assumed::default() };
     for layer in &mut def.layers {
-        if let Some(shapes) =
-            default_shapes(layer, given.assumed.as_ref()).filter(|s| !s.is_empty())
-        {
+        if let Some(shapes) = default_shapes(layer, &assumed).filter(|s| !s.is_empty()) {
             let dims = shapes.iter().map(|s| BlobShape { dim: s.to_i64() });
             let LayerParameter { name, top, .. } = std::mem::take(&mut layer.param);
             layer.param = LayerParameter {

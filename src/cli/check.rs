@@ -1,15 +1,16 @@
 //! `cortado check`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use cortado::net::{
-    Net, NetErrorKind, NetOptions, NetState, Outline, OutlineLayer, default_shapes, fork_of,
+    Assumed, Net, NetErrorKind, NetOptions, NetState, Outline, OutlineLayer, default_shapes,
+    fork_of,
 };
 use cortado_layers::{Phase, Shape};
 use cortado_proto::def::read_text;
-use cortado_proto::{Diagnostic, FileKind, LayerDef, NetDef, Severity, SolverDef, Source};
+use cortado_proto::{Diagnostic, FileKind, LayerDef, NetDef, Severity, SolverDef, Source, wire};
 use serde::Serialize;
 
 use super::time::PhaseArg;
@@ -20,15 +21,15 @@ use super::{Failure, RunArgs, say};
 #[command(after_help = "Examples:\n  cortado check models/lenet/train_test.prototxt\n  \
                         cortado check --assume-shape 1x3x224x224 my_nets/")]
 pub struct CheckArgs {
-    /// Files, or folders whose .prototxt files are checked
+    /// Files (.prototxt, .caffemodel), or folders whose .prototxt files are checked
     #[arg(value_name = "FILE|DIR", required = true)]
     paths: Vec<PathBuf>,
     /// Phase to check nets in [default: both]
     #[arg(long, value_enum, ignore_case = true, value_name = "PHASE")]
     phase: Option<PhaseArg>,
-    /// Shape of what data layers read, where their fields do not say it
-    #[arg(long, value_name = "NxCxHxW", value_parser = shape)]
-    assume_shape: Option<Shape>,
+    /// Shape of what data layers read, where their fields do not say it; of one blob, after its name
+    #[arg(long, value_name = "[BLOB=]NxCxHxW", value_parser = assumption)]
+    assume_shape: Vec<Assumption>,
     /// Print a JSON list, one item per file
     #[arg(long)]
     json: bool,
@@ -43,6 +44,29 @@ pub fn shape(text: &str) -> Result<Shape, String> {
         Ok(axes) => Shape::from_file(&axes),
         Err(_) => Err(format!("a shape is written like 1x3x224x224, found `{text}`")),
     }
+}
+
+/// A blob's name, if one is given, and a shape.
+pub type Assumption = (Option<String>, Shape);
+
+/// `label=64`, `1x3x224x224`.
+pub fn assumption(text: &str) -> Result<Assumption, String> {
+    match text.rsplit_once('=') {
+        Some((blob, given)) => Ok((Some(blob.to_owned()), shape(given)?)),
+        None => Ok((None, shape(text)?)),
+    }
+}
+
+/// All of them together.
+pub fn assumed(list: &[Assumption]) -> Assumed {
+    let mut assumed = Assumed::default();
+    for (blob, shape) in list {
+        match blob {
+            Some(blob) => assumed.blobs.push((blob.clone(), shape.clone())),
+            None => assumed.first = Some(shape.clone()),
+        }
+    }
+    assumed
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -135,6 +159,9 @@ pub fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
 }
 
 fn examine(file: &Path, args: &CheckArgs) -> Report {
+    if file.extension().is_some_and(|e| e == "caffemodel") {
+        return weights(file);
+    }
     let source = match read_text(file) {
         Ok(source) => source,
         Err(error) => return report(file, "unreadable", vec![error.diagnostic()], None),
@@ -152,6 +179,50 @@ fn examine(file: &Path, args: &CheckArgs) -> Report {
             report
         }
     }
+}
+
+/// Trained weights: names, types and blobs are read, whatever fork wrote the rest.
+fn weights(file: &Path) -> Report {
+    let model = match wire::Model::open(file) {
+        Ok(model) => model,
+        Err(error) => return report(file, "weights", vec![error.diagnostic()], None),
+    };
+    let registry = cortado::registry();
+    let mut forks: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for layer in &model.layers {
+        let origin = match registry.get(&layer.type_name) {
+            Some(kind) if kind.dialect == "caffe" => continue,
+            Some(kind) => kind.dialect,
+            None => fork_of(&layer.type_name).map_or("an unknown fork", |fork| fork.origin),
+        };
+        forks.entry(origin).or_default().insert(&layer.type_name);
+    }
+    let mut shown = Vec::new();
+    for (origin, types) in forks.iter().filter(|(_, types)| !types.contains("")) {
+        let types: Vec<&str> = types.iter().copied().collect();
+        let what = format!("written by a fork: {} of {origin}", types.join(", "));
+        shown.push(Diagnostic::note(what, None));
+    }
+    let foreign: BTreeSet<u32> =
+        model.layers.iter().flat_map(|layer| layer.foreign.iter().copied()).collect();
+    if !foreign.is_empty() {
+        let numbers: Vec<String> = foreign.iter().map(u32::to_string).collect();
+        let what = format!(
+            "fields that forks use for different things ({}): names, types and blobs are read without them",
+            numbers.join(", ")
+        );
+        shown.push(Diagnostic::note(what, None));
+    }
+    let mut report = report(file, "weights", shown, None);
+    let layer = |layer: &wire::ModelLayer| Layer {
+        name: layer.name.clone(),
+        type_name: layer.type_name.clone(),
+        bottoms: Vec::new(),
+        tops: Vec::new(),
+        params: layer.blobs.iter().map(|blob| blob.shape.clone()).collect(),
+    };
+    report.phases.insert("WEIGHTS", model.layers.iter().map(layer).collect());
+    report
 }
 
 fn solver(file: &Path, source: &std::sync::Arc<Source>) -> Report {
@@ -192,16 +263,42 @@ fn net(file: &Path, source: &std::sync::Arc<Source>, args: &CheckArgs) -> Report
         Some(phase) => vec![phase.into()],
         None => vec![Phase::Train, Phase::Test],
     };
-    let data = |layer: &LayerDef| default_shapes(layer, args.assume_shape.as_ref());
-    let mut outlines: Vec<(&'static str, Outline)> = Vec::new();
-    for phase in phases {
-        let mut options = NetOptions::new(phase);
-        options.state = NetState { phase, level: args.run.level, stages: args.run.stage.clone() };
-        let name = if phase == Phase::Train { "TRAIN" } else { "TEST" };
-        outlines.push((name, Net::outline(def.clone(), &options, &data)));
-    }
+    let given = assumed(&args.assume_shape);
+    let data = |layer: &LayerDef| default_shapes(layer, &given);
+    let outlines_of = |stages: &[String]| -> Vec<(&'static str, Outline)> {
+        let outline = |&phase: &Phase| {
+            let mut options = NetOptions::new(phase);
+            let stages = stages.to_vec();
+            options.state = NetState { phase, level: args.run.level, stages };
+            let name = if phase == Phase::Train { "TRAIN" } else { "TEST" };
+            (name, Net::outline(def.clone(), &options, &data))
+        };
+        phases.iter().map(outline).collect()
+    };
     // A net for one phase alone is none for the other: dumps of training logs, nets without test data.
-    let builds = outlines.iter().any(|(_, o)| o.errors.is_empty() && !o.layers.is_empty());
+    let whole = |outlines: &[(&str, Outline)]| {
+        outlines.iter().any(|(_, o)| o.errors.is_empty() && !o.layers.is_empty())
+    };
+    let mut outlines = outlines_of(&args.run.stage);
+    // The fewest mistakes are nearest to what was meant: of a net whose rules ask for stages, or that
+    // has data in one phase only.
+    let least = |outlines: &[(&str, Outline)]| outlines.iter().map(|(_, o)| o.errors.len()).min();
+    if !whole(&outlines) && args.run.stage.is_empty() {
+        let staged = stages(&def)
+            .into_iter()
+            .map(|stage| (outlines_of(std::slice::from_ref(&stage)), stage));
+        let best = staged.min_by_key(|(found, _)| least(found));
+        if let Some((found, stage)) = best.filter(|(found, _)| least(found) < least(&outlines)) {
+            outlines = found;
+            let what =
+                format!("checked with `--stage {stage}`: there are rules that ask for stages");
+            shown.push(Diagnostic::warning(what, None));
+        }
+    }
+    let builds = whole(&outlines);
+    if !builds && let Some(least) = least(&outlines) {
+        outlines.retain(|(_, outline)| outline.errors.len() == least);
+    }
     let mut add = |found: Diagnostic| {
         if !shown.contains(&found) {
             shown.push(found);
@@ -229,17 +326,48 @@ fn net(file: &Path, source: &std::sync::Arc<Source>, args: &CheckArgs) -> Report
     }
     let cause = (!missing.is_empty() && !text_is_wrong).then(|| {
         let list = missing.iter().map(|(name, n)| match fork_of(name) {
-            Some(fork) => format!("{name} ({n}×, from {fork})"),
+            Some(fork) => format!("{name} ({n}×, from {})", fork.origin),
             None => format!("{name} ({n}×)"),
         });
         let s = if missing.len() == 1 { "type" } else { "types" };
         format!("unsupported layer {s}: {}", list.collect::<Vec<_>>().join(", "))
     });
+    if cause.is_some() {
+        shown.push(rest(&def, &missing));
+    }
     let mut report = report(file, "net", shown, cause);
     for (phase, outline) in outlines.into_iter().filter(|(_, o)| o.errors.is_empty()) {
         report.phases.insert(phase, outline.layers.into_iter().map(layer).collect());
     }
     report
+}
+
+/// The stages that the rules of a net ask for, each once.
+fn stages(def: &NetDef) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let rules = def.layers.iter().flat_map(|layer| layer.include.iter().chain(&layer.exclude));
+    for stage in rules.flat_map(|rule| &rule.stage) {
+        if !found.contains(stage) {
+            found.push(stage.clone());
+        }
+    }
+    found
+}
+
+/// What a net needs beside the types that are missing.
+fn rest(def: &NetDef, missing: &BTreeMap<String, usize>) -> Diagnostic {
+    let mut today = def.clone();
+    // What can't be upgraded has been told.
+    let _ = cortado_proto::upgrade::net(&mut today);
+    let known = today.layers.iter().map(|l| l.r#type()).filter(|name| !missing.contains_key(*name));
+    let count = known.clone().count();
+    let types: BTreeSet<&str> = known.collect();
+    let types: Vec<&str> = types.into_iter().collect();
+    let what = match count {
+        0 => "the net has no other layers".to_owned(),
+        n => format!("the other {n} layers are of types that are here: {}", types.join(", ")),
+    };
+    Diagnostic::note(what, None)
 }
 
 fn unknown(outline: &Outline) -> impl Iterator<Item = String> {

@@ -4,33 +4,50 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use clap::Args;
-use cortado::net::default_shapes;
-use cortado_layers::Shape;
+use cortado::net::{Assumed, default_shapes};
 use cortado_proto::caffe::{BlobShape, InputParameter, LayerParameter, NetStateRule, Phase};
 use cortado_proto::{NetDef, text, wire};
 
-use super::{Failure, check, log, say};
+use super::{Failure, check, log, say, skeleton};
 
 /// Make a deploy net from a training net: Input for the data, no losses, Softmax for its loss
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  cortado deploy train_val.prototxt -o deploy.prototxt")]
+#[command(after_help = "Examples:\n  cortado deploy train_val.prototxt -o deploy.prototxt\n  \
+                        cortado deploy --reverse deploy.prototxt -o train_val.prototxt")]
 pub struct DeployArgs {
-    /// The net that trains and tests
+    /// The net that trains and tests (with --reverse, the deploy net)
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Where the deploy net goes [default: printed]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Shape of the input, where the data layer's fields do not say it
-    #[arg(long, value_name = "NxCxHxW", value_parser = check::shape)]
-    assume_shape: Option<Shape>,
+    #[arg(long, value_name = "[BLOB=]NxCxHxW", value_parser = check::assumption)]
+    assume_shape: Vec<check::Assumption>,
+    /// The other way: a training net to fill in, with data layers, losses, rates and fillers
+    #[arg(long, conflicts_with = "assume_shape")]
+    reverse: bool,
 }
 
 /// Runs the command.
 pub fn run(args: DeployArgs) -> Result<(), Failure> {
     let mut def = NetDef::read(&args.file)?;
     cortado_proto::upgrade::net(&mut def)?;
-    let dropped = deploy(&mut def, args.assume_shape.as_ref());
+    if args.reverse {
+        let made = skeleton::reverse(&mut def);
+        if made.is_empty() {
+            let file = args.file.display();
+            return Err(Failure::Input(format!(
+                "error: `{file}` has neither an input nor a Softmax or Sigmoid at its end: it is no deploy net"
+            )));
+        }
+        log::plain(&format!(
+            "made: {}; the sources and batch sizes are placeholders",
+            made.join(", ")
+        ));
+        return write(&def, args.output);
+    }
+    let dropped = deploy(&mut def, &check::assumed(&args.assume_shape));
     if def.layers.is_empty() {
         let file = args.file.display();
         return Err(Failure::Input(format!(
@@ -38,8 +55,12 @@ pub fn run(args: DeployArgs) -> Result<(), Failure> {
         )));
     }
     log::plain(&format!("dropped: {}", dropped.join(", ")));
+    write(&def, args.output)
+}
+
+fn write(def: &NetDef, output: Option<PathBuf>) -> Result<(), Failure> {
     let text = text::print(&def.to_message());
-    match args.output {
+    match output {
         None => say(text.trim_end()),
         Some(path) => wire::write_file(&path, |out| out.write_all(text.as_bytes()))?,
     }
@@ -74,7 +95,7 @@ fn measures(layer: &LayerParameter) -> bool {
 }
 
 /// Strips a net in place; names of what was dropped.
-fn deploy(def: &mut NetDef, given: Option<&Shape>) -> Vec<String> {
+fn deploy(def: &mut NetDef, given: &Assumed) -> Vec<String> {
     let mut dropped = Vec::new();
     let data = |layer: &LayerParameter| {
         default_shapes(&layer.clone().into(), given).filter(|shapes| !shapes.is_empty())
@@ -104,7 +125,7 @@ fn deploy(def: &mut NetDef, given: Option<&Shape>) -> Vec<String> {
                     continue;
                 }
                 let mut dim: Vec<i64> = shape.iter().map(|&d| d as i64).collect();
-                if let (Some(batch), None) = (dim.first_mut(), given) {
+                if let (Some(batch), None) = (dim.first_mut(), &given.first) {
                     *batch = 1;
                 }
                 layer.param = LayerParameter {

@@ -23,6 +23,7 @@ mod parse_log;
 mod plan;
 mod plot;
 mod roofline;
+mod skeleton;
 mod spelling;
 mod summary;
 mod test;

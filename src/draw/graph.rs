@@ -6,7 +6,7 @@ use cortado_layers::{LayerDef, Shape};
 use cortado_proto::NetDef;
 
 use super::text::{count, shape};
-use crate::net::{Net, NetOptions, Outline, Wiring, default_shapes};
+use crate::net::{Assumed, Net, NetOptions, Outline, Wiring, default_shapes};
 
 /// What a box is for, which gives its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,7 +138,8 @@ impl Graph {
         assumed: Option<&Shape>,
     ) -> Result<Graph, cortado_proto::Errors> {
         cortado_proto::upgrade::net(&mut def)?;
-        let data = |layer: &LayerDef| default_shapes(layer, assumed);
+        let assumed = Assumed { first: assumed.cloned(), ..Assumed::default() };
+        let data = |layer: &LayerDef| default_shapes(layer, &assumed);
         let outline = Net::outline(def.clone(), options, &data);
         // What rules cannot decide is told by the outline already.
         let state = options.state.clone().and(def.param.state.as_ref());

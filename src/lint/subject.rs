@@ -8,7 +8,7 @@ use cortado_proto::caffe::LayerParameter;
 use cortado_proto::wire::Model;
 use cortado_proto::{FileKind, NetDef, SolverDef, Source};
 
-use crate::net::{Net, NetOptions, NetState, Value, Wiring, belongs, default_shapes};
+use crate::net::{Assumed, Net, NetOptions, NetState, Value, Wiring, belongs, default_shapes};
 
 /// A net in one phase.
 #[derive(Default)]
@@ -83,7 +83,7 @@ impl View {
         let state = NetState::of(phase).and(def.param.state.as_ref());
         let layers: Vec<LayerDef> =
             def.layers.iter().filter(|layer| belongs(layer, &state)).cloned().collect();
-        let data = |layer: &LayerDef| default_shapes(layer, None);
+        let data = |layer: &LayerDef| default_shapes(layer, &Assumed::default());
         let outline = Net::outline(def.clone(), &NetOptions::new(phase), &data);
         let mut shapes = HashMap::new();
         for layer in outline.layers {

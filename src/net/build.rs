@@ -5,7 +5,8 @@ mod params;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cortado_layers::{
-    Layer, LayerDef, LayerKind, PackCache, ParamKind, Phase, Registry, Reshape, SetUp, Shape,
+    At, Layer, LayerDef, LayerError, LayerKind, PackCache, ParamKind, Phase, Registry, Reshape,
+    SetUp, Shape,
 };
 use cortado_proto::def::NetDef;
 use cortado_proto::{Diagnostic, ErrorKind, Origin, schema};
@@ -184,7 +185,7 @@ impl<'a> Builder<'a> {
         arity(&def, kind, tops, &mut found);
         let Some(bottoms) = bottoms.filter(|_| found.is_empty()) else { return Err(found) };
 
-        let at = |def: &LayerDef, error| vec![NetError::from_layer(def, error)];
+        let at = |def: &LayerDef, error| vec![self.with_chains(def, error, &bottoms)];
         let mut layer = (kind.build)(&def).map_err(|e| at(&def, e))?;
         let shapes: Vec<Shape> = bottoms.iter().map(|&b| self.blobs[b].shape.clone()).collect();
         let phase = self.options.state.phase;
@@ -249,6 +250,46 @@ impl<'a> Builder<'a> {
             def,
         });
         Ok(())
+    }
+
+    /// What a layer found; where it is about shapes, with those that led to it.
+    fn with_chains(&self, def: &LayerDef, error: LayerError, bottoms: &[BlobId]) -> NetError {
+        let about = |(i, id): &(usize, &BlobId)| {
+            error.at == At::Bottom(*i) || error.why.contains(&self.blobs[**id].shape.to_string())
+        };
+        let chains = bottoms.iter().enumerate().filter(about).filter_map(|(_, &id)| self.chain(id));
+        let chains: Vec<String> = chains.collect();
+        let found = NetError::from_layer(def, error);
+        chains.into_iter().fold(found, NetError::note)
+    }
+
+    /// The blobs from which a blob's shape comes, up to the last few; those of equal shape left out.
+    fn chain(&self, mut id: BlobId) -> Option<String> {
+        const LONGEST: usize = 5;
+        let mut links = Vec::new();
+        loop {
+            let blob = &self.blobs[id];
+            let maker = &self.nodes[blob.maker];
+            let from = maker.bottoms.first().copied();
+            let changes = from.is_none_or(|from| self.blobs[from].shape != blob.shape);
+            if changes || links.is_empty() {
+                let link = format!("`{}` {} ({})", blob.name, blob.shape, maker.def.r#type());
+                // A copy of what comes next says nothing.
+                if !matches!(maker.def.place.origin(), Origin::Split(_)) {
+                    links.push(link);
+                }
+            }
+            match from {
+                Some(_) if links.len() == LONGEST => {
+                    links.push("…".to_owned());
+                    break;
+                }
+                Some(from) => id = from,
+                None => break,
+            }
+        }
+        links.reverse();
+        (links.len() > 1).then(|| format!("shapes on the way: {}", links.join(" → ")))
     }
 
     /// Parameter blocks of the file that neither the schema nor the type knows: a mistake where a
@@ -347,7 +388,7 @@ fn first_shapes(
     bottoms: &[Shape],
     tops: usize,
     params: &[Shape],
-) -> Result<Vec<Shape>, cortado_layers::LayerError> {
+) -> Result<Vec<Shape>, LayerError> {
     let mut shapes = vec![Shape::default(); tops];
     layer.reshape(&mut Reshape {
         phase,
@@ -373,7 +414,9 @@ pub(crate) fn unknown_type(def: &LayerDef, registry: &Registry) -> NetError {
     let similar = schema::similar(name, names);
     let error = NetError::at(def, field, NetErrorKind::UnknownType(name.to_owned()));
     match super::forks::fork_of(name) {
-        Some(fork) => error.note(format!("it comes from {fork}")),
+        Some(fork) => error
+            .note(format!("it comes from {}", fork.origin))
+            .note(format!("it would need {}", fork.needs)),
         None => error.similar(similar),
     }
 }

@@ -1,93 +1,94 @@
-//! Layer types that the forks of Caffe add: where an unknown type comes from.
+//! Layer types of Caffe's forks that are not here: where an unknown type comes from, and what it would
+//! take to run it.
 
-/// Type → the fork, or the projects whose forks have it.
-const TYPES: &[(&str, &str)] = &[
-    ("APL", "ducha-aiki's fork"),
-    ("Accum", "FlowNet2"),
-    ("AnnotatedData", "SSD"),
-    ("Axpy", "SENet"),
-    ("BN", "the forks of SegNet, PSPNet and ducha-aiki, which mean different layers by it"),
-    ("BoxAnnotatorOHEM", "R-FCN"),
-    ("BoxData", "Intel's fork"),
-    ("CPMData", "OpenPose"),
-    ("CReLU", "PVANet"),
-    ("ConvolutionDepthwise", "the MobileNet forks"),
-    ("Correlation", "FlowNet2"),
-    ("Covariance", "ducha-aiki's fork"),
-    ("DataAugmentation", "FlowNet2"),
-    ("DenseImageData", "SegNet"),
-    ("DepthwiseConvolution", "the MobileNet forks"),
-    ("DetectNetTransformation", "NVIDIA's fork"),
-    ("DetectionEvaluate", "SSD"),
-    ("DetectionOutput", "SSD"),
-    ("EltwiseAffine", "ducha-aiki's fork"),
-    ("EuclideanLossWithIndex", "ducha-aiki's fork"),
-    ("EvalDetection", "Intel's fork (YOLO)"),
-    ("FlowWarp", "FlowNet2"),
-    ("GatedMaxAve", "ducha-aiki's fork"),
-    ("HashingLoss", "HashNet"),
-    ("ImResize", "OpenPose"),
-    ("ImageLocData", "ducha-aiki's fork"),
-    ("Interp", "DeepLab and PSPNet"),
-    ("L1Loss", "NVIDIA's fork"),
-    ("Local", "ducha-aiki's fork"),
-    ("Lstm", "the CTPN and OCR forks"),
-    ("MKLBatchNorm", "Intel's fork"),
-    ("MarginInnerProduct", "SphereFace"),
-    ("MaskPooling", "MNC"),
-    ("MaskResize", "MNC"),
-    ("Mish", "the YOLOv4 forks"),
-    ("MnActivation", "Intel's fork"),
-    ("MultiBoxLoss", "SSD"),
-    ("Nms", "OpenPose"),
-    ("Normalize", "SSD"),
-    ("PSROIPooling", "R-FCN"),
-    ("PairwiseLoss", "HashNet"),
-    ("Permute", "SSD"),
-    ("PoolingND", "the forks for volumes"),
-    ("PriorBox", "SSD"),
-    ("Proposal", "Faster R-CNN"),
-    ("ROIAlign", "the Mask R-CNN forks"),
-    ("ROIPooling", "Fast R-CNN"),
-    ("ROIWarping", "MNC"),
-    ("RReLU", "ducha-aiki's fork"),
-    ("ReLU6", "the MobileNet forks"),
-    ("Region", "the YOLO forks"),
-    ("RegionLoss", "Intel's fork (YOLO)"),
-    ("Reorg", "the YOLO forks"),
-    ("Reverse", "the CTPN and OCR forks"),
-    ("ScaleTanH", "HashNet"),
-    ("ShuffleChannel", "ShuffleNet"),
-    ("SmoothL1Loss", "Fast R-CNN"),
-    ("SmoothL1LossOHEM", "R-FCN"),
-    ("SoftmaxWithLossOHEM", "R-FCN"),
-    ("SpatialDropout", "Intel's fork"),
-    ("TRT", "NVIDIA's fork"),
-    ("Transformer", "ducha-aiki's fork (spatial transformer networks)"),
-    ("Transpose", "the CTPN and OCR forks"),
-    ("TreepoolKernel1L", "ducha-aiki's fork"),
-    ("TreepoolMaxAve", "ducha-aiki's fork"),
-    ("TripletLoss", "ducha-aiki's fork"),
-    ("Upsample", "SegNet, and the YOLO forks under the same name"),
-    ("VideoData", "SSD"),
-    ("YoloDetectionOutput", "the YOLO forks"),
-    ("Yolov3DetectionOutput", "the YOLO forks"),
+/// A type of a fork.
+#[derive(Clone, Copy, Debug)]
+pub struct Fork {
+    /// The `type` string.
+    pub type_name: &'static str,
+    /// The fork, or the projects whose forks have it.
+    pub origin: &'static str,
+    /// What a net with it would need.
+    pub needs: &'static str,
+}
+
+const fn fork(type_name: &'static str, origin: &'static str, needs: &'static str) -> Fork {
+    Fork { type_name, origin, needs }
+}
+
+const BODIES: &str = "OpenPose";
+const FLOW: &str = "FlowNet2";
+const DUCHA: &str = "ducha-aiki's fork";
+const FACES: &str = "a fork for face alignment";
+const INTEL: &str = "Intel's fork";
+const NVIDIA: &str = "NVIDIA's fork";
+
+/// Sorted by type.
+const TYPES: &[Fork] = &[
+    fork("Accum", FLOW, "a running sum over passes"),
+    fork("BoxData", INTEL, "a reader of pictures with YOLO's boxes"),
+    fork("CPMData", BODIES, "a reader of pictures with body joints, which draws maps of the parts"),
+    fork("CTCLoss", "the OCR forks", "a loss over all alignments of a sequence with its labels"),
+    fork("Correlation", FLOW, "products of two feature maps at all small displacements"),
+    fork("Covariance", DUCHA, "the covariance of channels"),
+    fork("DataAugmentation", FLOW, "random changes of pictures, told to later layers"),
+    fork(
+        "DeformableConvolution",
+        "Deformable R-FCN",
+        "a convolution that reads at learned offsets",
+    ),
+    fork(
+        "DetectNetTransformation",
+        NVIDIA,
+        "boxes turned into a grid of coverage, with augmentation",
+    ),
+    fork("EuclideanLossWithIndex", DUCHA, "a distance of chosen elements"),
+    fork("EvalDetection", INTEL, "a count of right and wrong boxes of YOLO"),
+    fork("FlowWarp", FLOW, "a picture read at places that a flow gives"),
+    fork("ImResize", BODIES, "bicubic resizing to the size of the picture"),
+    fork("ImageFloatData", FACES, "a reader of pictures with lists of numbers"),
+    fork(
+        "ImageLabelmapData",
+        "HED and the forks for salient objects",
+        "a reader of pictures with maps",
+    ),
+    fork("ImageLocData", DUCHA, "a reader of pictures with one place each"),
+    fork("MCWINDOW_DATA", "a fork for salient objects", "a reader of windows with masks"),
+    fork("MKLBatchNorm", INTEL, "`BatchNorm` in its place: the two compute the same"),
+    fork("MnActivation", INTEL, "several machines"),
+    fork("Nms", BODIES, "the peaks of maps"),
+    fork("Noise", FACES, "random numbers added to a blob"),
+    fork("Region", "the YOLO forks", "YOLO's numbers read as boxes"),
+    fork("RegionLoss", INTEL, "YOLO's loss of boxes"),
+    fork("Resize", "the forks for segmentation", "resizing whose rule differs from fork to fork"),
+    fork("TRT", NVIDIA, "TensorRT, which is closed"),
+    fork("Transformer", DUCHA, "a spatial transformer"),
+    fork("TripletLoss", DUCHA, "a loss of triples"),
+    fork("VideoData", "SSD", "a reader of films and cameras"),
+    fork("WeightEuclideanLoss", FACES, "a distance with weights per landmark"),
+    fork("YoloDetectionOutput", "the YOLO forks", "YOLO's numbers read as boxes"),
 ];
 
-/// Where a layer type comes from that the original does not have.
-pub fn fork_of(type_name: &str) -> Option<&'static str> {
-    let at = TYPES.binary_search_by_key(&type_name, |(name, _)| name);
-    at.ok().map(|i| TYPES[i].1)
+/// What is known of a layer type that is not here.
+pub fn fork_of(type_name: &str) -> Option<&'static Fork> {
+    let at = TYPES.binary_search_by_key(&type_name, |fork| fork.type_name);
+    at.ok().map(|i| &TYPES[i])
 }
 
 #[cfg(test)]
 mod tests {
+    use super::{TYPES, fork_of};
+
     #[test]
     fn the_table_is_sorted_and_finds_its_ends() {
-        assert!(super::TYPES.is_sorted_by_key(|(name, _)| name));
-        assert!(
-            super::fork_of("APL").is_some() && super::fork_of("Yolov3DetectionOutput").is_some()
-        );
-        assert_eq!(super::fork_of("Convolution"), None);
+        assert!(TYPES.is_sorted_by_key(|fork| fork.type_name));
+        assert!(fork_of("Accum").is_some() && fork_of("WeightEuclideanLoss").is_some());
+        assert!(fork_of("Convolution").is_none());
+    }
+
+    #[test]
+    fn no_type_of_the_table_is_here() {
+        let registry = crate::registry();
+        assert!(TYPES.iter().all(|fork| registry.get(fork.type_name).is_none()));
     }
 }

@@ -5,6 +5,7 @@
 //! run in place, which memory each blob gets), [`exec`] (the passes). [`plan`] makes nets that are
 //! only used run faster; [`weights`] copies trained weights in and out.
 
+mod assume;
 mod build;
 mod check;
 mod debug;
@@ -39,13 +40,14 @@ use cortado_proto::{Diagnostic, NetDef, caffe};
 use rayon::ThreadPool;
 use smallvec::SmallVec;
 
+pub use assume::{Assumed, default_shapes};
 pub use deployed::Deployed;
 pub use error::{NetError, NetErrorKind, NetErrors};
 pub(crate) use filter::{belongs, filter, phase_of};
-pub use forks::fork_of;
+pub use forks::{Fork, fork_of};
 pub use info::LayerInfo;
 pub use mark::Mark;
-pub use outline::{Outline, OutlineLayer, default_shapes};
+pub use outline::{Outline, OutlineLayer};
 pub use params::{Param, ParamId, ParamStore};
 pub use plan::{StepInfo, Timing, Tuned};
 pub use trace::{NonFinite, Pulse};

@@ -1,6 +1,9 @@
 //! A net without memory: wiring, shapes and parameters of a file, as far as they can be told, and
 //! every mistake. Nothing is allocated for blobs, no data is opened.
 
+use std::collections::HashSet;
+
+use cortado_layers::common::{python, python_shapes};
 use cortado_layers::{LayerDef, Shape};
 use cortado_proto::caffe::{BlobShape, DummyDataParameter, LayerParameter};
 use cortado_proto::{Diagnostic, NetDef};
@@ -38,7 +41,7 @@ pub struct Outline {
 
 impl Net {
     /// Works a net out without memory. `data` says what the tops of a layer that reads data are to
-    /// be; the layer then opens nothing (see [`default_shapes`]).
+    /// be; the layer then opens nothing (see [`super::default_shapes`]).
     pub fn outline(
         mut def: NetDef,
         options: &NetOptions,
@@ -59,15 +62,28 @@ impl Net {
         }
         let state = options.state.clone().and(def.param.state.as_ref());
         let mut errors = super::filter::filter(&mut def, &state);
+        let registry = options.registry.clone().with(&python_shapes::KIND);
+        let options = &NetOptions { registry, ..options.clone() };
+        let read: HashSet<String> = def.layers.iter().flat_map(|l| l.bottom.clone()).collect();
         for layer in &mut def.layers {
-            let Some(shapes) = data(layer) else { continue };
+            let is_python = layer.r#type() == "Python" && !python::runs(layer);
+            if is_python {
+                notes.push(code(layer));
+            }
+            // What nobody reads may have any shape.
+            let unread = || {
+                let known = !is_python || python_shapes::knows(layer);
+                !known && !layer.top.iter().any(|top| read.contains(top))
+            };
+            let Some(shapes) = data(layer).or_else(|| unread().then(Vec::new)) else { continue };
             if options.registry.get(layer.r#type()).is_none() {
                 errors.push(build::unknown_type(layer, &options.registry));
             }
-            let told: Vec<String> = shapes.iter().map(Shape::to_string).collect();
-            let what = format!("checked without its data, as {}", told.join(" and "));
-            let label = format!("layer `{}` ({})", layer.name(), layer.r#type());
-            notes.push(Diagnostic::note(what, layer.place.span_of(None)).with_label(label));
+            if !shapes.is_empty() {
+                let told: Vec<String> = shapes.iter().map(Shape::to_string).collect();
+                let what = format!("checked without its data, as {}", told.join(" and "));
+                notes.push(about(layer, Diagnostic::note(what, layer.place.span_of(None))));
+            }
             feed(layer, &shapes);
         }
         let mut builder = Builder::new(options, ParamStore::default(), notes, errors);
@@ -94,67 +110,35 @@ impl Net {
     }
 }
 
+fn about(layer: &LayerDef, diagnostic: Diagnostic) -> Diagnostic {
+    diagnostic.with_label(format!("layer `{}` ({})", layer.name(), layer.r#type()))
+}
+
+/// A Python layer has shapes here, but does not run.
+fn code(layer: &LayerDef) -> Diagnostic {
+    let param = layer.python_param.clone().unwrap_or_default();
+    let what = format!(
+        "the class `{}` of the Python module `{}`: only its shapes are checked",
+        param.layer(),
+        param.module()
+    );
+    about(layer, Diagnostic::warning(what, layer.place.span_of(Some("python_param"))))
+}
+
 /// Turns a layer that reads data into one that only has shapes; one that writes data into one that
 /// swallows it.
 fn feed(layer: &mut LayerDef, shapes: &[Shape]) {
     let LayerParameter { name, bottom, top, .. } = std::mem::take(&mut layer.param);
-    let type_name = if top.is_empty() { "Silence" } else { "DummyData" };
+    let type_name = if shapes.is_empty() { "Silence" } else { "DummyData" };
     let shape = shapes.iter().map(|s| BlobShape { dim: s.iter().map(|&d| d as i64).collect() });
     layer.extensions.clear();
     layer.param = LayerParameter {
         name,
         r#type: Some(type_name.to_owned()),
-        dummy_data_param: (!top.is_empty())
+        dummy_data_param: (!shapes.is_empty())
             .then(|| DummyDataParameter { shape: shape.collect(), ..Default::default() }),
-        bottom: if top.is_empty() { bottom } else { Vec::new() },
-        top,
+        bottom: if shapes.is_empty() { bottom } else { Vec::new() },
+        top: if shapes.is_empty() { Vec::new() } else { top },
         ..LayerParameter::default()
     };
-}
-
-/// Shapes of what a layer that reads data makes, from its own fields where they say (batch_size,
-/// crop_size, new_height and new_width), else 3×224×224, or what the name of the source tells (MNIST,
-/// CIFAR). `given` overrides the shape of the first top. `None` for other layers, and for those whose
-/// shapes need no data.
-pub fn default_shapes(layer: &LayerDef, given: Option<&Shape>) -> Option<Vec<Shape>> {
-    let name = layer.r#type();
-    if name == "HDF5Output" {
-        return Some(Vec::new());
-    }
-    let reads = name.ends_with("Data") || name == "ImageFolder";
-    let reads = reads && layer.bottom.is_empty();
-    if !reads || matches!(name, "DummyData" | "MemoryData") {
-        return None;
-    }
-    let data = layer.data_param.clone().unwrap_or_default();
-    let image = layer.image_data_param.clone().unwrap_or_default();
-    let window = layer.window_data_param.clone().unwrap_or_default();
-    let hdf5 = layer.hdf5_data_param.clone().unwrap_or_default();
-    let transform = layer.transform_param.clone().unwrap_or_default();
-    let positive = |values: &[u32]| values.iter().copied().find(|&v| v > 0).map(|v| v as usize);
-    let batches = [data.batch_size, image.batch_size, window.batch_size, hdf5.batch_size];
-    let batch = positive(&batches.map(Option::unwrap_or_default)).unwrap_or(1);
-    let sources = [data.source(), image.source(), hdf5.source()].concat().to_lowercase();
-    let mnist = sources.contains("mnist") || sources.contains("idx3-ubyte");
-    let usual = match () {
-        () if mnist => 28,
-        () if sources.contains("cifar") => 32,
-        () => 224,
-    };
-    let crop = [transform.crop_size(), window.crop_size(), data.crop_size(), image.crop_size()];
-    let resized = [image.new_height(), image.new_width()].map(|v| positive(&[v]));
-    let side = |axis: usize| positive(&crop).or(resized[axis]).unwrap_or(usual);
-    let grey = mnist || transform.force_gray() || (image.is_color.is_some() && !image.is_color());
-    let first = match given {
-        Some(shape) => shape.clone(),
-        None => Shape::new(&[batch, if grey { 1 } else { 3 }, side(0), side(1)]),
-    };
-    let batch = first.first().copied().unwrap_or(1);
-    let label = match name {
-        "AnnotatedData" => Shape::new(&[1, 1, 1, 8]),
-        "DenseImageData" if first.len() == 4 => Shape::new(&[batch, 1, first[2], first[3]]),
-        _ => Shape::new(&[batch]),
-    };
-    let rest = layer.top.len().saturating_sub(1);
-    Some(std::iter::once(first).chain(std::iter::repeat_n(label, rest)).collect())
 }

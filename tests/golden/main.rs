@@ -10,6 +10,7 @@ mod detections;
 mod file;
 mod layers;
 mod mtcnn;
+mod published;
 mod real_models;
 mod solver;
 
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         cases.extend(bignets::cases(root));
         cases.extend(mtcnn::cases(root));
         cases.extend(real_models::cases(root));
+        cases.extend(published::cases(root));
         cases.extend(solver::cases(root));
         for case in cases {
             if !filters.is_empty() && !filters.iter().any(|f| case.name.contains(f.as_str())) {

@@ -251,3 +251,28 @@ layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim:
         + &layer("PReLU", "c", "c", "");
     assert_eq!(works(&agree(&text)), ["conv + prelu"]);
 }
+
+#[test]
+fn the_forks_depthwise_forms_and_relu6_are_planned_as_the_original_ones() {
+    let net = |depthwise: &str, group: &str, act: &str, param: &str| {
+        DATA.to_owned()
+            + &conv("c", "data", 20, "kernel_size: 1")
+            + &format!(
+                r#"layer {{ name: "dw" type: "{depthwise}" bottom: "c" top: "dw"
+  convolution_param {{ num_output: 20 kernel_size: 3 pad: 1 bias_term: false {group} }} }}
+"#
+            )
+            + &layer("BatchNorm", "dw", "dw", "")
+            + &layer("Scale", "dw", "dw", "scale_param { bias_term: true }")
+            + &layer(act, "dw", "act", param)
+            + &conv("d", "act", 8, "kernel_size: 1")
+    };
+    let clip = "clip_param { min: 0 max: 6 }";
+    let wanted = agree(&net("Convolution", "group: 20", "Clip", clip));
+    assert!(rules(&wanted).contains(&"act into maker"), "{:?}", rules(&wanted));
+    for depthwise in ["ConvolutionDepthwise", "DepthwiseConvolution"] {
+        let steps = agree(&net(depthwise, "", "ReLU6", ""));
+        assert_eq!(works(&steps), works(&wanted), "{depthwise}");
+        assert_eq!(rules(&steps), rules(&wanted), "{depthwise}");
+    }
+}

@@ -396,7 +396,7 @@ fn check_gives_a_verdict_per_file_and_lists_all_unsupported_types_together() {
     );
     let odd = format!("{good} quirk_level: 3");
     let bad = format!(
-        r#"{data} layer {{ name: "a" type: "MaskResize" bottom: "data" top: "a" }}
+        r#"{data} layer {{ name: "a" type: "Correlation" bottom: "data" top: "a" }}
         layer {{ name: "b" type: "Frobnicate" bottom: "a" top: "b" }}
         layer {{ name: "c" type: "ReLU" bottom: "dato" top: "c" }}"#
     );
@@ -411,12 +411,14 @@ fn check_gives_a_verdict_per_file_and_lists_all_unsupported_types_together() {
         stdout(&output),
         "ok        ./a.prototxt (net)\n\
          warnings  ./b.prototxt (net, 1 warning)\n\
-         refused   ./c.prototxt: unsupported layer types: Frobnicate (1×), MaskResize (1×, from MNC)\n\
+         refused   ./c.prototxt: unsupported layer types: Correlation (1×, from FlowNet2), Frobnicate (1×)\n\
          refused   ./d.prototxt: line 1: lr_policy `step` wants a `stepsize` above 0\n\
          other     ./e.prototxt (neither net nor solver)\n\
          5 files: 1 ok, 1 with warnings, 2 refused, 1 of another kind\n"
     );
     let full = stdout(&cortado_in(folder.path(), &["check", "c.prototxt"]));
+    assert!(full.contains("it would need products of two feature maps"), "{full}");
+    assert!(full.contains("the other 2 layers are of types that are here: Data, ReLU"), "{full}");
     assert!(full.contains("bottom `dato` is made by no layer above"), "{full}");
     assert!(full.contains("checked without its data, as 4x3x12x12 and 4"), "{full}");
     let json =
@@ -478,6 +480,125 @@ fn a_deploy_net_has_input_and_softmax_and_the_names_of_the_training_net() {
     assert!(
         layers.iter().any(|l| l["name"] == "ip2") && layers.iter().all(|l| l["name"] != "loss")
     );
+}
+
+#[test]
+fn a_training_net_comes_back_from_a_deploy_net() {
+    let folder = folder();
+    let out = folder.path().join("train_val.prototxt");
+    let out = out.to_string_lossy();
+    let arguments = ["deploy", "--reverse", "models/resnet20_cifar/deploy.prototxt", "-o", &out];
+    let output = cortado(&arguments);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("Data layers for `data`"), "{}", stderr(&output));
+    let text = std::fs::read_to_string(&*out).unwrap_or_else(|e| panic!("{e}"));
+    for part in ["\"SoftmaxWithLoss\"", "\"Accuracy\"", "phase: TRAIN", "lr_mult", "\"msra\""] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("\"Input\"") && !text.contains("use_global_stats"), "{text}");
+    // It builds, in both phases, and a deploy net of it has the layers of the first one.
+    let json = cortado(&["check", "--json", &out]);
+    let parsed: serde_json::Value =
+        serde_json::from_slice(&json.stdout).unwrap_or_else(|e| panic!("{e}: {}", stderr(&json)));
+    assert_eq!(parsed[0]["verdict"], "ok", "{parsed}");
+    let phases: Vec<&String> =
+        parsed[0]["phases"].as_object().into_iter().flat_map(|p| p.keys()).collect();
+    assert_eq!(phases, ["TEST", "TRAIN"]);
+    let names = |text: &str| -> Vec<String> {
+        let names = text.lines().filter_map(|line| line.strip_prefix("  name: "));
+        names.map(str::to_owned).collect()
+    };
+    let again = stdout(&cortado(&["deploy", &out]));
+    let first = std::fs::read_to_string(format!("{ROOT}/models/resnet20_cifar/deploy.prototxt"));
+    assert_eq!(names(&again), names(&first.unwrap_or_else(|e| panic!("{e}"))));
+    let no_deploy = cortado(&["deploy", "--reverse", "models/lenet/train_test.prototxt"]);
+    assert_eq!(no_deploy.status.code(), Some(1));
+}
+
+#[test]
+fn check_takes_the_shape_of_one_blob_and_looks_into_stages() {
+    let folder = folder();
+    let net = r#"
+        layer { name: "d" type: "Data" top: "x" include { stage: "go" } data_param { source: "a" batch_size: 2 } }
+        layer { name: "l" type: "Data" top: "t" include { stage: "go" } data_param { source: "b" batch_size: 2 } }
+        layer { name: "f" type: "InnerProduct" bottom: "x" top: "f" inner_product_param { num_output: 3 } }
+        layer { name: "e" type: "EuclideanLoss" bottom: "f" bottom: "t" top: "e" }"#;
+    write(folder.path(), "net.prototxt", net);
+    let told = |more: &[&str]| {
+        let arguments = [&["check", "net.prototxt"], more].concat();
+        stdout(&cortado_in(folder.path(), &arguments))
+    };
+    let wrong = told(&[]);
+    assert!(wrong.contains("checked with `--stage go`"), "{wrong}");
+    assert!(
+        wrong.contains("every bottom has as many items and elements as the first, 2x3"),
+        "{wrong}"
+    );
+    let chain = "shapes on the way: `x` 2x3x224x224 (DummyData) → `f` 2x3 (InnerProduct)";
+    assert!(wrong.contains(chain), "{wrong}");
+    let right = told(&["--assume-shape", "t=2x3", "--assume-shape", "2x1x5x5"]);
+    assert!(right.starts_with("warnings  net.prototxt (net, 1 warning)"), "{right}");
+    assert!(right.contains("checked without its data, as 2x1x5x5"), "{right}");
+}
+
+#[test]
+fn check_reads_weights_of_any_fork() {
+    let folder = folder();
+    // A layer `n` of SSD's type Normalize with field 147 (a block) and one blob of three values.
+    let values = [0x2a, 0x0c, 0, 0, 0x80, 0x3f, 0, 0, 0, 0x40, 0, 0, 0x40, 0x40];
+    let shape = [[0x3a].as_slice(), &[0x03, 0x0a, 0x01, 0x03]].concat();
+    let content = [&shape[..], &values].concat();
+    let mut layer = b"\x0a\x01n\x12\x09Normalize".to_vec();
+    layer.extend([0x3a, content.len() as u8]);
+    layer.extend(&content);
+    layer.extend([0x9a, 0x09, 0x02, 0x08, 0x02]);
+    let mut net = b"\x0a\x03net\xa2\x06".to_vec();
+    net.push(layer.len() as u8);
+    net.extend(&layer);
+    std::fs::write(folder.path().join("net.caffemodel"), &net).unwrap_or_else(|e| panic!("{e}"));
+    let told = stdout(&cortado_in(folder.path(), &["check", "net.caffemodel"]));
+    assert!(told.starts_with("ok        net.caffemodel (weights)"), "{told}");
+    assert!(told.contains("written by a fork: Normalize of ssd"), "{told}");
+    assert!(told.contains("fields that forks use for different things (147)"), "{told}");
+    let json = cortado_in(folder.path(), &["check", "--json", "net.caffemodel"]);
+    let parsed: serde_json::Value =
+        serde_json::from_slice(&json.stdout).unwrap_or_else(|e| panic!("{e}: {}", stderr(&json)));
+    let layer = &parsed[0]["phases"]["WEIGHTS"][0];
+    assert_eq!((&layer["name"], &layer["params"]), (&"n".into(), &serde_json::json!([[3]])));
+}
+
+#[test]
+fn python_layers_are_checked_by_their_shapes() {
+    let folder = folder();
+    let net = r#"
+        layer { name: "d" type: "Python" top: "data" top: "im_info" top: "gt_boxes"
+          python_param { module: "roi_data_layer.layer" layer: "RoIDataLayer" param_str: "'num_classes': 3" } }
+        layer { name: "s" type: "Convolution" bottom: "data" top: "s"
+          convolution_param { num_output: 18 kernel_size: 16 stride: 16 } }
+        layer { name: "a" type: "Python" bottom: "s" bottom: "gt_boxes" bottom: "im_info" bottom: "data"
+          top: "labels" top: "targets"
+          python_param { module: "rpn.anchor_target_layer" layer: "AnchorTargetLayer" } }
+        layer { name: "f" type: "Flatten" bottom: "targets" top: "f" }
+        layer { name: "q" type: "Silence" bottom: "labels" }
+        layer { name: "own" type: "Python" bottom: "f" top: "loss" loss_weight: 1
+          python_param { module: "mine" layer: "MyLoss" } }"#;
+    write(folder.path(), "net.prototxt", net);
+    let json = cortado_in(folder.path(), &["check", "--json", "net.prototxt"]);
+    let parsed: serde_json::Value =
+        serde_json::from_slice(&json.stdout).unwrap_or_else(|e| panic!("{e}: {}", stderr(&json)));
+    assert_eq!(parsed[0]["verdict"], "warnings", "{parsed}");
+    let told = parsed[0]["warnings"].to_string();
+    assert!(told.contains("the class `MyLoss` of the Python module `mine`"), "{told}");
+    let layers = parsed[0]["phases"]["TRAIN"].as_array().cloned().unwrap_or_default();
+    let anchors = layers.iter().find(|l| l["name"] == "a").map(|l| l["tops"].clone());
+    let wanted = serde_json::json!([["labels", [1, 1, 333, 50]], ["targets", [1, 36, 37, 50]]]);
+    assert_eq!(anchors, Some(wanted));
+    // Read by another layer, what an unknown class makes would have to be known.
+    let read = format!(r#"{net} layer {{ name: "r" type: "ReLU" bottom: "loss" top: "r" }}"#);
+    write(folder.path(), "net.prototxt", &read);
+    let output = cortado_in(folder.path(), &["check", "net.prototxt"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains("this layer is Python code, the class `MyLoss`"));
 }
 
 /// Classes are the channels of the picture: each is scored by its mean.

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use cortado::net::{Net, NetOptions, default_shapes};
+use cortado::net::{Assumed, Net, NetOptions, default_shapes};
 use cortado_layers::Phase;
 use cortado_proto::{FileKind, NetDef, SolverDef, Source};
 
@@ -34,7 +34,7 @@ fn told(text: &str) -> String {
     let (def, errors) = NetDef::examine(&source);
     let mut told: Vec<String> = errors.iter().map(|e| e.diagnostic().to_string()).collect();
     if let (Some(def), true) = (def, told.is_empty()) {
-        let data = |layer: &_| default_shapes(layer, None);
+        let data = |layer: &_| default_shapes(layer, &Assumed::default());
         let outline = Net::outline(def, &NetOptions::new(Phase::Train), &data);
         told.extend(outline.notes.iter().map(ToString::to_string));
         told.extend(outline.errors.iter().map(ToString::to_string));

@@ -33,7 +33,8 @@ fn types_in(folder: &Path, ending: &str, found: &mut BTreeSet<String>) {
         } else if path.to_string_lossy().ends_with(ending) {
             let text = std::fs::read_to_string(&path).unwrap_or_default();
             let quoted = text.split("type:").skip(1).filter_map(|rest| rest.split('"').nth(1));
-            found.extend(quoted.map(str::to_owned));
+            // Within a Rust string the quotes have backslashes.
+            found.extend(quoted.map(|name| name.trim_end_matches('\\').to_owned()));
         }
     }
 }

@@ -69,6 +69,11 @@ pub struct GradientCase {
     pub kinks: &'static [f32],
     /// Whether backward in place is, as in the original, not the gradient: only forward is compared.
     pub other_in_place: bool,
+    /// Whether the diffs of the weights are by design another step than the gradient: differences are
+    /// not compared for them.
+    pub other_weights: bool,
+    /// What part of the derivative backward gives, where the original gives half of it.
+    pub part: f64,
     /// Step of the difference.
     pub step: f32,
     /// Allowed difference, relative to the larger of either value and a tenth of the blob's largest
@@ -92,6 +97,8 @@ impl GradientCase {
             phase: Phase::Train,
             kinks: &[],
             other_in_place: false,
+            other_weights: false,
+            part: 1.0,
             step: 1e-2,
             tolerance: 2e-3,
         }
@@ -124,6 +131,18 @@ impl GradientCase {
     /// In place, backward is not the gradient.
     pub const fn other_in_place(mut self) -> GradientCase {
         self.other_in_place = true;
+        self
+    }
+
+    /// The diffs of the weights are not the gradient.
+    pub const fn other_weights(mut self) -> GradientCase {
+        self.other_weights = true;
+        self
+    }
+
+    /// Backward gives this part of the derivative.
+    pub const fn part(mut self, part: f64) -> GradientCase {
+        self.part = part;
         self
     }
 
@@ -225,7 +244,9 @@ impl<'a> Checked<'a> {
         let weights = weights.into_iter().enumerate().map(|(i, diff)| (false, i, diff));
         let mut wrong = Vec::new();
         for (is_bottom, i, analytic) in bottoms.chain(weights) {
-            let Some(analytic) = analytic else { continue };
+            let Some(analytic) = analytic.filter(|_| is_bottom || !self.case.other_weights) else {
+                continue;
+            };
             let mut numeric = Vec::with_capacity(analytic.data().len());
             for e in 0..analytic.data().len() {
                 let before = *self.cell(is_bottom, i, e);
@@ -235,7 +256,7 @@ impl<'a> Checked<'a> {
                 let low = self.objective()?;
                 *self.cell(is_bottom, i, e) = before;
                 let width = f64::from(before + step) - f64::from(before - step);
-                numeric.push((high - low) / width);
+                numeric.push(self.case.part * (high - low) / width);
             }
             let exact = analytic.data().iter().map(|&d| f64::from(d));
             let pairs: Vec<(f64, f64)> = exact.zip(numeric).collect();

@@ -7,6 +7,23 @@ use cortado_kernels::Write;
 /// The layer type.
 pub static KIND: LayerKind = LayerKind::new("Permute", build, &DOC).needs(needs).dialect("ssd");
 
+/// The same under CTPN's name: all axes are named.
+pub static TRANSPOSE: LayerKind =
+    LayerKind::new("Transpose", build_transpose, &TRANSPOSE_DOC).needs(needs).dialect("ctpn");
+
+static TRANSPOSE_DOC: LayerDoc = LayerDoc {
+    params: &["transpose_param"],
+    bottoms: DOC.bottoms,
+    tops: &["y: the axes of x in the order of `dim`"],
+    forward: "y[i_dim(0), i_dim(1), …] = x[i_0, i_1, …]",
+    backward: DOC.backward,
+    notes: "`dim` names every axis once; `-1` is the last.",
+    example: r#"layer { name: "t" type: "Transpose" bottom: "x" top: "y"
+  transpose_param { dim: 3 dim: 2 dim: 0 dim: 1 } }"#,
+    source: "Tian, Huang, He, He, Qiao 2016 (Connectionist Text Proposal Network), its Caffe",
+    ..LayerDoc::new("Puts the axes in another order.")
+};
+
 static DOC: LayerDoc = LayerDoc {
     params: &["permute_param"],
     bottoms: &["x: any shape"],
@@ -33,6 +50,45 @@ fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
         return Err(LayerError::field("permute_param.order", why));
     }
     Ok(Box::new(PermuteLayer { order, transpose: Transpose::default() }))
+}
+
+fn build_transpose(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
+    let dims = def.transpose_param.clone().unwrap_or_default().dim;
+    let all = dims.len() as i32;
+    let mut order = Vec::new();
+    for &dim in &dims {
+        let axis = if dim < 0 { dim + all } else { dim };
+        match usize::try_from(axis) {
+            Ok(axis) if axis < dims.len() && !order.contains(&axis) => order.push(axis),
+            _ => {
+                let why = format!("`dim` names each of the {all} axes once, found {dims:?}");
+                return Err(LayerError::field("transpose_param.dim", why));
+            }
+        }
+    }
+    Ok(Box::new(TransposeLayer(PermuteLayer { order, transpose: Transpose::default() })))
+}
+
+/// A permutation that names every axis.
+struct TransposeLayer(PermuteLayer);
+
+impl Layer for TransposeLayer {
+    fn reshape(&mut self, cx: &mut Reshape<'_>) -> Result<(), LayerError> {
+        let (named, bottom) = (self.0.order.len(), &cx.bottoms[0]);
+        if named != bottom.len() {
+            let why = format!("`dim` names every axis of the bottom, {bottom}; found {named}");
+            return Err(LayerError::field("transpose_param.dim", why));
+        }
+        self.0.reshape(cx)
+    }
+
+    fn forward(&mut self, cx: &mut Forward<'_>) -> Result<(), LayerError> {
+        self.0.forward(cx)
+    }
+
+    fn backward(&mut self, cx: &mut Backward<'_>) -> Result<(), LayerError> {
+        self.0.backward(cx)
+    }
 }
 
 struct PermuteLayer {

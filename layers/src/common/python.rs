@@ -11,7 +11,7 @@ pub static KIND: LayerKind = LayerKind::new("Python", build, &DOC)
     .grads(GradBottoms::None)
     .dynamic();
 
-static DOC: LayerDoc = LayerDoc {
+pub(super) static DOC: LayerDoc = LayerDoc {
     params: &["python_param"],
     bottoms: &["what the class takes"],
     tops: &["what the class makes"],
@@ -26,9 +26,14 @@ static DOC: LayerDoc = LayerDoc {
     ..LayerDoc::new("Runs a layer that is written in Python (in the Python module only).")
 };
 
-fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
+/// Whether the layer runs without Python.
+pub fn runs(def: &LayerDef) -> bool {
+    def.python_param.as_ref().is_some_and(|p| p.module() == "rpn.proposal_layer")
+}
+
+pub(super) fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     let param = def.python_param.clone().unwrap_or_default();
-    if param.module() == "rpn.proposal_layer" {
+    if runs(def) {
         return crate::detection::proposal::from_python(param.param_str());
     }
     let why = format!(

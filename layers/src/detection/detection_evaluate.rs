@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use cortado_proto::caffe::DetectionEvaluateParameter;
+use cortado_proto::caffe::resize_parameter::ResizeMode;
 
 use super::boxes::{BBox, best_first};
+use crate::paths::Folder;
 use crate::{
     Arity, Backward, Forward, GradBottoms, Layer, LayerDef, LayerDoc, LayerError, LayerKind,
     Measure, Needs, Reshape, Shape,
@@ -29,8 +31,9 @@ static DOC: LayerDoc = LayerDoc {
               label, score, right, wrong",
     notes: "A detection is right when the true box of its class that it overlaps most is overlapped by at \
             least `overlap_threshold` and no better detection has it. One that meets a difficult box is \
-            neither with `evaluate_difficult_gt: false`. Boxes are from 0 to 1; a `name_size_file`, which \
-            would give them in pixels, is refused.",
+            neither with `evaluate_difficult_gt: false`. Boxes are from 0 to 1; with a \
+            `name_size_file` (a name, a height and a width per picture, in the order of the pictures) they \
+            are compared in pixels, the last pixel counted in.",
     example: r#"layer { name: "eval" type: "DetectionEvaluate" bottom: "det" bottom: "label" top: "eval"
   detection_evaluate_param { num_classes: 21 } }"#,
     source: "detection_evaluate_layer.cpp of Caffe's SSD branch",
@@ -52,16 +55,46 @@ fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
         let why = format!("`overlap_threshold` must be above 0, found {}", p.overlap_threshold());
         return Err(LayerError::field("detection_evaluate_param.overlap_threshold", why));
     }
-    if let Some(file) = p.name_size_file.as_ref().filter(|file| !file.is_empty()) {
-        let why = format!("boxes are compared from 0 to 1, without the sizes of `{file}`");
-        return Err(LayerError::field("detection_evaluate_param.name_size_file", why));
+    let resize = p.resize_param.as_ref().map_or(ResizeMode::Warp, |r| r.resize_mode());
+    if !p.name_size_file().is_empty() && resize != ResizeMode::Warp {
+        let why = format!("sizes are followed for pictures that were warped, found {resize:?}");
+        return Err(LayerError::field("detection_evaluate_param.resize_param", why));
     }
-    Ok(Box::new(DetectionEvaluateLayer { p, classes: classes as usize, rows: Vec::new() }))
+    let (folder, classes) = (Folder::of(def), classes as usize);
+    Ok(Box::new(DetectionEvaluateLayer {
+        p,
+        classes,
+        folder,
+        sizes: None,
+        seen: 0,
+        rows: Vec::new(),
+    }))
+}
+
+/// The line of each picture: a name, its height, its width.
+fn sizes(text: &str) -> Result<Vec<[f32; 2]>, String> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let size = |row: &[&str]| -> Option<[f32; 2]> {
+        let number = |word: &&str| word.parse::<u32>().ok().map(|n| n as f32);
+        Some([number(row.get(2)?)?, number(row.get(1)?)?])
+    };
+    let rows: Vec<&[&str]> = words.chunks(3).collect();
+    if rows.is_empty() {
+        return Err("names no pictures".to_owned());
+    }
+    let wrong =
+        |row: &[&str]| format!("has `{}`; a name, a height and a width are wanted", row.join(" "));
+    rows.into_iter().map(|row| size(row).ok_or_else(|| wrong(row))).collect()
 }
 
 struct DetectionEvaluateLayer {
     p: DetectionEvaluateParameter,
     classes: usize,
+    folder: Folder,
+    /// Width and height of every picture, once they are read.
+    sizes: Option<Vec<[f32; 2]>>,
+    /// Pictures judged so far.
+    seen: usize,
     /// As measured before the last forward.
     rows: Vec<[f32; 5]>,
 }
@@ -73,10 +106,51 @@ struct Truth {
     found: bool,
 }
 
+/// Intersection over union of boxes whose last pixel belongs to them.
+fn overlap_of_pixels(a: &BBox, b: &BBox) -> f32 {
+    let area = |[x1, y1, x2, y2]: [f32; 4]| match x2 < x1 || y2 < y1 {
+        true => 0.0,
+        false => (x2 - x1 + 1.0) * (y2 - y1 + 1.0),
+    };
+    let [p, q] = [a.0, b.0];
+    let common = [p[0].max(q[0]), p[1].max(q[1]), p[2].min(q[2]), p[3].min(q[3])];
+    // Boxes that do not meet have nothing in common, not even an edge's pixel.
+    let meets = common[0] <= common[2] && common[1] <= common[3];
+    let common = if meets { area(common) } else { 0.0 };
+    if common <= 0.0 { 0.0 } else { common / (area(p) + area(q) - common) }
+}
+
 /// By item and label.
 type ByLabel<T> = BTreeMap<(i64, i64), Vec<T>>;
 
 impl DetectionEvaluateLayer {
+    /// Reads the sizes, where a file of them is named.
+    fn read_sizes(&mut self) -> Result<(), LayerError> {
+        const FIELD: &str = "detection_evaluate_param.name_size_file";
+        let named = self.p.name_size_file();
+        if named.is_empty() || self.sizes.is_some() {
+            return Ok(());
+        }
+        let path = self.folder.find(FIELD, named)?;
+        let wrong = |why: String| LayerError::field(FIELD, format!("`{}` {why}", path.display()));
+        let text =
+            std::fs::read_to_string(&path).map_err(|e| wrong(format!("can't be read: {e}")))?;
+        self.sizes = Some(sizes(&text).map_err(wrong)?);
+        Ok(())
+    }
+
+    /// In pixels of the picture, the last one counted in, where its size is known.
+    fn overlap(&self, item: i64, a: &BBox, b: &BBox) -> f32 {
+        let Some(sizes) = &self.sizes else { return a.overlap(b) };
+        let at = (self.seen + usize::try_from(item).unwrap_or(0)) % sizes.len();
+        let [w, h] = sizes[at];
+        let pixels = |bbox: &BBox| {
+            let [x1, y1, x2, y2] = bbox.0.map(|v| v.clamp(0.0, 1.0));
+            BBox([x1 * w, y1 * h, x2 * w, y2 * h])
+        };
+        overlap_of_pixels(&pixels(a), &pixels(b))
+    }
+
     /// A label of bottom `i` as a class that is not the background.
     fn label(&self, i: usize, label: f32) -> Result<i64, LayerError> {
         let background = i64::from(self.p.background_label_id());
@@ -91,10 +165,10 @@ impl DetectionEvaluateLayer {
     }
 
     /// Whether a detection is right, and whether it is wrong.
-    fn judge(&self, bbox: &BBox, truths: &mut [Truth]) -> [f32; 2] {
+    fn judge(&self, item: i64, bbox: &BBox, truths: &mut [Truth]) -> [f32; 2] {
         let mut best: Option<(f32, usize)> = None;
         for (i, truth) in truths.iter().enumerate() {
-            let overlap = bbox.overlap(&truth.bbox);
+            let overlap = self.overlap(item, bbox, &truth.bbox);
             if best.is_none_or(|(most, _)| overlap > most) {
                 best = Some((overlap, i));
             }
@@ -141,7 +215,7 @@ impl DetectionEvaluateLayer {
                 best_first(&mut list);
             }
             for (score, bbox) in list {
-                let judge = |truths: &mut Vec<Truth>| self.judge(&bbox, truths);
+                let judge = |truths: &mut Vec<Truth>| self.judge(item, &bbox, truths);
                 let [right, wrong] = truths.as_deref_mut().map_or([0.0, 1.0], judge);
                 rows.push([item as f32, label as f32, score, right, wrong]);
             }
@@ -165,7 +239,12 @@ impl Layer for DetectionEvaluateLayer {
     }
 
     fn measure(&mut self, cx: &mut Measure<'_>) -> Result<Vec<Shape>, LayerError> {
-        self.rows = self.evaluate(cx.bottoms[0].data, cx.bottoms[1].data)?;
+        self.read_sizes()?;
+        let (detections, truth) = (cx.bottoms[0].data, cx.bottoms[1].data);
+        self.rows = self.evaluate(detections, truth)?;
+        let items = detections.chunks_exact(7).map(|row| row[0]);
+        let last = items.chain(truth.chunks_exact(8).map(|row| row[0])).fold(-1.0, f32::max);
+        self.seen += (last + 1.0) as usize;
         Ok(vec![Shape::new(&[1, 1, self.rows.len(), 5])])
     }
 

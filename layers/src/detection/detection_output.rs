@@ -113,10 +113,10 @@ impl DetectionOutputLayer {
 }
 
 impl Layer for DetectionOutputLayer {
-    /// As if nothing were found; `measure` knows better.
+    /// One row, as the original; `measure` knows better.
     fn reshape(&mut self, cx: &mut Reshape<'_>) -> Result<(), LayerError> {
-        let [items, _] = items_and_priors(cx.bottoms, self.sets(), self.classes)?;
-        cx.top(0, [1, 1, items, 7]);
+        items_and_priors(cx.bottoms, self.sets(), self.classes)?;
+        cx.top(0, [1, 1, 1, 7]);
         Ok(())
     }
 

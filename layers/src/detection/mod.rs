@@ -1,6 +1,7 @@
 //! Layers of nets that find objects.
 
 mod anchors;
+pub mod box_annotator_ohem;
 pub(crate) mod boxes;
 pub mod detection_evaluate;
 pub mod detection_output;
@@ -11,5 +12,6 @@ pub mod proposal;
 pub mod psroi_pooling;
 pub mod roi_align;
 pub mod roi_pooling;
+pub mod roi_warping;
 mod rois;
 pub mod yolov3_detection_output;

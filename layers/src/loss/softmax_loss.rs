@@ -19,6 +19,34 @@ pub static KIND: LayerKind = LayerKind::new("SoftmaxWithLoss", build, &DOC)
     .grads(GradBottoms::Only(&[0]))
     .loss();
 
+/// The same, which tells the loss of each item as well.
+pub static OHEM: LayerKind = LayerKind::new("SoftmaxWithLossOHEM", build, &OHEM_DOC)
+    .bottoms(Arity::exactly(2))
+    .tops(Arity::between(1, 3))
+    .needs(needs)
+    .grads(GradBottoms::Only(&[0]))
+    .loss()
+    .dialect("rfcn, intel");
+
+static OHEM_DOC: LayerDoc = LayerDoc {
+    params: &["loss_param", "softmax_param"],
+    bottoms: DOC.bottoms,
+    tops: &[
+        "loss: scalar",
+        "prob (optional): the softmax",
+        "losses (optional): the shape of the labels, −ln(prob[label]) of each, 0 where ignored",
+    ],
+    forward: DOC.forward,
+    backward: DOC.backward,
+    notes: "As SoftmaxWithLoss; the third top is for BoxAnnotatorOHEM to choose by, nothing comes back \
+            through it.",
+    example: r#"layer { name: "per_roi_loss_cls" type: "SoftmaxWithLossOHEM" bottom: "cls_score"
+  bottom: "labels" top: "loss" top: "prob" top: "losses"
+  loss_weight: 1 loss_weight: 0 loss_weight: 0 }"#,
+    source: "Shrivastava, Gupta, Girshick 2016 (OHEM); Dai, Li, He, Sun 2016 (R-FCN)",
+    ..LayerDoc::new("Cross-entropy of labels and scores, told for each item as well.")
+};
+
 static DOC: LayerDoc = LayerDoc {
     params: &["loss_param", "softmax_param"],
     bottoms: &[
@@ -69,6 +97,9 @@ impl Layer for SoftmaxLossLayer {
         if cx.tops.len() > 1 {
             cx.top(1, scores);
         }
+        if cx.tops.len() > 2 {
+            cx.top(2, cx.bottoms[1].clone());
+        }
         Ok(())
     }
 
@@ -79,10 +110,16 @@ impl Layer for SoftmaxLossLayer {
         cx.k.softmax_forward(outer, c, inner, SrcDst::Apart(scores, prob));
         let (mut loss, mut valid) = (0f64, 0);
         for item in 0..outer * inner {
-            let Some(label) = class(labels, item, c, self.param.ignore_label)? else { continue };
-            let p = prob[(item / inner * c + label) * inner + item % inner];
-            loss -= f64::from(p.max(f32::MIN_POSITIVE)).ln();
-            valid += 1;
+            let label = class(labels, item, c, self.param.ignore_label)?;
+            let own = label.map_or(0.0, |label| {
+                let p = prob[(item / inner * c + label) * inner + item % inner];
+                -f64::from(p.max(f32::MIN_POSITIVE)).ln()
+            });
+            loss += own;
+            valid += usize::from(label.is_some());
+            if let Some(top) = cx.tops.get_mut(2) {
+                top.data[item] = own as f32;
+            }
         }
         self.divisor = divisor(&self.param, NormalizationMode::Valid, outer, inner, valid);
         cx.tops[0].data[0] = (loss / f64::from(self.divisor)) as f32;

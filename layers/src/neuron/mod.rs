@@ -16,6 +16,7 @@ pub mod prelu;
 pub mod relu;
 pub mod relu6;
 pub mod rrelu;
+pub mod scale_tanh;
 pub mod sigmoid;
 pub mod spatial_dropout;
 pub mod swish;

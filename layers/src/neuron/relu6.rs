@@ -3,11 +3,11 @@
 use cortado_kernels::{Kernels, SrcDst, Write};
 
 use super::pointwise::{Neuron, Pointwise};
-use crate::{Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs};
+use crate::{Act, Layer, LayerDef, LayerDoc, LayerError, LayerKind, LowerCx, Needs, Prim};
 
 /// The layer type.
 pub static KIND: LayerKind =
-    LayerKind::new("ReLU6", build, &DOC).in_place().needs(needs).dialect("mobilenet");
+    LayerKind::new("ReLU6", build, &DOC).in_place().needs(needs).lower(lower).dialect("mobilenet");
 
 static DOC: LayerDoc = LayerDoc {
     bottoms: &["x: any shape"],
@@ -23,6 +23,10 @@ static DOC: LayerDoc = LayerDoc {
 
 fn needs(_: &LayerDef) -> Needs {
     Needs::TOP
+}
+
+fn lower(_: &LowerCx<'_>) -> Option<Prim> {
+    Some(Prim::Act(Act::Clip(0.0, 6.0)))
 }
 
 fn build(_: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {

@@ -44,10 +44,15 @@ pub(super) fn macs(_: &[Shape], tops: &[Shape], params: &[Shape]) -> u64 {
 }
 
 fn lower(cx: &LowerCx<'_>) -> Option<Prim> {
+    meaning(cx, cx.def.convolution_param.as_ref().map_or(1, |p| p.group()) as usize)
+}
+
+/// A convolution of so many groups, whatever `group` says.
+pub(super) fn meaning(cx: &LowerCx<'_>, groups: usize) -> Option<Prim> {
     let p = cx.def.convolution_param.clone().unwrap_or_default();
     let [bottom] = cx.bottoms else { return None };
     let shape = ConvShape::new(&p, bottom).ok().filter(|shape| shape.axis == 1)?;
-    let (outputs, groups) = (p.num_output() as usize, p.group() as usize);
+    let outputs = p.num_output() as usize;
     Some(Prim::Conv(shape.forward(bottom, outputs, groups).ok()?))
 }
 

@@ -2,19 +2,22 @@
 
 use super::convolution::{self, ConvolutionLayer};
 use crate::{
-    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape, SetUp,
+    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, LowerCx, Needs, Prim,
+    Reshape, SetUp,
 };
 
 /// The layer type under its first name.
 pub static KIND: LayerKind = LayerKind::new("ConvolutionDepthwise", build, &DOC)
     .needs(needs)
     .macs(convolution::macs)
+    .lower(lower)
     .dialect("mobilenet");
 
 /// The same under its second name.
 pub static OTHER: LayerKind = LayerKind::new("DepthwiseConvolution", build, &OTHER_DOC)
     .needs(needs)
     .macs(convolution::macs)
+    .lower(lower)
     .dialect("mobilenet");
 
 static DOC: LayerDoc = LayerDoc {
@@ -45,6 +48,10 @@ const COMMON: LayerDoc = LayerDoc {
 
 fn needs(_: &LayerDef) -> Needs {
     Needs::BOTTOM
+}
+
+fn lower(cx: &LowerCx<'_>) -> Option<Prim> {
+    convolution::meaning(cx, cx.channels()?)
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {

@@ -5,13 +5,18 @@ pub mod convolution;
 pub mod deconvolution;
 pub mod depthwise;
 pub mod embed;
+pub mod gated_max_ave;
 pub mod im2col;
 pub mod inner_product;
 pub mod local;
 pub mod lrn;
+pub mod margin_inner_product;
 mod pool;
 pub mod pooling;
+pub mod pooling_nd;
 pub mod spp;
+pub mod treepool_kernel;
+mod windows;
 
 use crate::LayerError;
 

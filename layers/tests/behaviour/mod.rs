@@ -2,6 +2,7 @@
 //! masks, ties.
 
 mod forks;
+mod rest;
 
 use cortado_layers::check::SingleLayer;
 use cortado_layers::{Phase, Registry, RngKey, Shape, Tensor};

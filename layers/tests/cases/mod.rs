@@ -11,6 +11,7 @@ mod loss;
 mod neuron;
 mod norm;
 mod recurrent;
+mod rest;
 mod vision;
 
 /// Type and case.
@@ -31,6 +32,7 @@ pub fn gradients() -> impl Iterator<Item = &'static Gradient> {
         neuron::GRADIENTS,
         norm::GRADIENTS,
         recurrent::GRADIENTS,
+        rest::GRADIENTS,
         vision::GRADIENTS,
     ];
     tables.into_iter().flatten()
@@ -48,6 +50,7 @@ pub fn errors() -> impl Iterator<Item = &'static Mistake> {
         neuron::ERRORS,
         norm::ERRORS,
         recurrent::ERRORS,
+        rest::ERRORS,
         vision::ERRORS,
     ];
     tables.into_iter().flatten()

@@ -36,8 +36,16 @@ pub struct ModelLayer {
     pub generation: Generation,
     /// Its blobs.
     pub blobs: Vec<BlobEntry>,
+    /// Numbers of its fields that forks use for different blocks: read by nobody, written back as they are.
+    pub foreign: Vec<u32>,
     /// The layer's message in the file.
     pub raw: Range<u64>,
+}
+
+/// What the forks put behind the blocks of the original that all of them have.
+fn is_foreign(number: u32) -> bool {
+    const COMMON: std::ops::RangeInclusive<u32> = 100..=144;
+    number > 11 && !COMMON.contains(&number)
 }
 
 enum Storage {
@@ -218,6 +226,7 @@ fn scan_net(
             type_name: String::new(),
             generation,
             blobs: Vec::new(),
+            foreign: Vec::new(),
             raw,
         };
         scan_layer(file, inner, limits, generation, &mut layer, &mut total)?;
@@ -261,7 +270,12 @@ fn scan_layer(
                 layer.generation = Generation::V0;
                 scan_layer(file, at.delimited()?, limits, Generation::V0, layer, total)?;
             }
-            (number, wire) => at.skip(number, wire)?,
+            (number, wire) => {
+                at.skip(number, wire)?;
+                if generation == Generation::V2 && is_foreign(number) {
+                    layer.foreign.push(number);
+                }
+            }
         }
     }
     Ok(())

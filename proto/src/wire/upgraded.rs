@@ -53,7 +53,7 @@ pub fn upgraded_net(bytes: &[u8]) -> Result<(Vec<u8>, Vec<String>), Errors> {
             Some(j) if layer.param.param == today[j] => new_raw[j],
             // The upgrade of BatchNorm changes the `param` blocks alone.
             Some(j) => {
-                message = with_unknown(&layer.param, new_raw[j])?;
+                message = with_params(&layer.param, new_raw[j])?;
                 &message
             }
             None => {
@@ -69,6 +69,31 @@ pub fn upgraded_net(bytes: &[u8]) -> Result<(Vec<u8>, Vec<String>), Errors> {
         out.extend_from_slice(content);
     }
     Ok((out, done))
+}
+
+/// The old bytes of a layer with the `param` blocks of the new one. All else stays as it is, whatever a
+/// fork means by the other numbers.
+fn with_params(
+    layer: &crate::caffe::LayerParameter,
+    raw: &[u8],
+) -> Result<Vec<u8>, crate::error::Error> {
+    const PARAM: u32 = 6;
+    let mut out = Vec::with_capacity(raw.len());
+    let mut at = Cursor::new(raw, 0);
+    while !at.done() {
+        let start = at.offset() as usize;
+        let (number, wire) = at.key()?;
+        at.skip(number, wire)?;
+        if number != PARAM {
+            out.extend_from_slice(&raw[start..at.offset() as usize]);
+        }
+    }
+    for param in &layer.param {
+        encode_key(PARAM, WireType::LengthDelimited, &mut out);
+        encode_varint(param.encoded_len() as u64, &mut out);
+        out.extend(param.encode_to_vec());
+    }
+    Ok(out)
 }
 
 /// The layer's bytes, and the fields of its old bytes whose numbers no layer message knows.
