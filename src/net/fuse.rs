@@ -10,8 +10,9 @@ use std::mem::take;
 
 use cortado_kernels::{Normalizer, kernels};
 use cortado_layers::norm::batch_norm::follow;
-use cortado_layers::{Act, Layout, LowerCx, Phase, Prim, Shape, View};
+use cortado_layers::{Act, Phase, Prim};
 
+use super::plan::meaning;
 use super::{BlobId, Net, ParamId, Short};
 
 /// Planes shorter than this are better normalised layer by layer.
@@ -130,16 +131,7 @@ impl Net {
 
     /// What a layer means here.
     fn meaning(&self, i: usize) -> Option<Prim> {
-        let node = &self.nodes[i];
-        let lower = node.kind.lower?;
-        let shapes = |blobs: &[BlobId]| -> Vec<Shape> {
-            blobs.iter().map(|&b| self.blobs[b].shape.clone()).collect()
-        };
-        let (bottoms, tops) = (shapes(&node.bottoms), shapes(&node.tops));
-        let params: Vec<View> = (node.params.iter().zip(&node.param_shapes))
-            .map(|(&id, shape)| View { shape, layout: Layout::Nchw, data: self.store.data(id) })
-            .collect();
-        lower(&LowerCx::new(self.state.phase, &node.def, &bottoms, &tops, &params))
+        meaning(self, &self.nodes[i], &mut Vec::new())
     }
 
     /// The forward pass of a run.

@@ -38,7 +38,8 @@ pub(super) fn lower(net: &Net, end: usize) -> (Graph<'_>, Vec<ParamId>) {
     (graph, sources)
 }
 
-fn meaning(net: &Net, node: &Node, sources: &mut Vec<ParamId>) -> Option<Prim> {
+/// What a layer means; the parameters on which that depends are added to `sources`.
+pub(in crate::net) fn meaning(net: &Net, node: &Node, sources: &mut Vec<ParamId>) -> Option<Prim> {
     let lower = node.kind.lower?;
     let shapes = |blobs: &[BlobId]| -> Vec<Shape> {
         blobs.iter().map(|&b| net.blobs[b].shape.clone()).collect()

@@ -31,6 +31,7 @@ use cortado_layers::Phase;
 use super::{BlobId, Net, NetError, ParamId};
 use emit::Emitter;
 use layout::Layouts;
+pub(in crate::net) use lower::meaning;
 use pack::{Choice, Packer};
 pub use print::StepInfo;
 use slots::{Home, Slot};
