@@ -226,6 +226,21 @@ pub fn resize(picture: &Picture, height: usize, width: usize) -> Picture {
     Picture { shape, data }
 }
 
+/// Resize by taking pixels as they are, as OpenCV's `INTER_NEAREST`: for pictures of labels.
+pub fn resize_nearest(picture: &Picture, height: usize, width: usize) -> Picture {
+    let [channels, h, w] = picture.shape;
+    let mut data = Vec::with_capacity(channels * height * width);
+    for channel in 0..channels {
+        for y in 0..height {
+            let row = &picture.data[(channel * h + y * h / height.max(1)) * w..];
+            data.extend((0..width).filter_map(|x| row.get(x * w / width.max(1))));
+        }
+    }
+    // Of a picture without pixels.
+    data.resize(channels * height * width, 0);
+    Picture { shape: [channels, height, width], data }
+}
+
 /// `clip` gives the border pixel all the weight where a column lies beyond the centres of the first
 /// and last ones; for rows OpenCV keeps the weights and takes the border twice.
 fn taps(from: usize, to: usize, clip: bool) -> Vec<Tap> {

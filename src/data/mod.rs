@@ -12,6 +12,7 @@ pub mod annotated;
 pub mod augment;
 pub mod db;
 pub mod image;
+pub mod labels;
 pub mod layers;
 pub mod list;
 pub mod mean;

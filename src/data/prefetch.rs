@@ -10,7 +10,8 @@ use std::thread::{Builder, JoinHandle};
 use cortado_layers::{LayerError, Phase, RngKey};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
-use super::annotated::{self, Annotated, Map};
+use super::annotated::{self, Map};
+use super::labels::Labels;
 use super::order::Order;
 use super::{Item, Record, Source, Transform};
 use crate::files::PAUSES;
@@ -22,7 +23,7 @@ pub struct Batch {
     pub shape: [usize; 3],
     /// Items x C x H x W.
     pub data: Vec<f32>,
-    /// One per item; [`annotated::VALUES`] per object where there are boxes.
+    /// What [`Labels`] says.
     pub labels: Vec<f32>,
 }
 
@@ -39,8 +40,8 @@ pub struct Recipe {
     pub phase: Phase,
     /// What happens to each item.
     pub transform: Transform,
-    /// Where records hold objects: the labels are theirs.
-    pub boxes: Option<Annotated>,
+    /// What the labels are.
+    pub labels: Labels,
 }
 
 impl Recipe {
@@ -63,19 +64,25 @@ impl Recipe {
             let name = record.to_string();
             let source = || format!("{}.source", self.param);
             let color = self.transform.color();
-            let (item, objects) = match &self.boxes {
-                Some(boxes) => boxes.decode(record, color),
-                None => record.decode(color).map(|item| (item, Vec::new())),
-            }
-            .map_err(|why| LayerError::field(source(), why))?;
             let about = |e: LayerError| LayerError { why: format!("{name}: {}", e.why), ..e };
+            let damaged = |why| LayerError::field(source(), why);
             let key = RngKey { seed: self.seed, pass: position.wrapping_add(i as u64), replica: 0 };
             let mut rng = key.stream(&format!("{}/item", self.name));
-            let (item, mut objects) = match &self.boxes {
-                Some(boxes) => self.transform.augmented_with(boxes, item, objects, &mut rng),
-                None => self.transform.augmented(item, &mut rng).map(|item| (item, objects)),
-            }
-            .map_err(about)?;
+            let (item, objects) = match &self.labels {
+                Labels::Classes => {
+                    let item = record.decode(color).map_err(damaged)?;
+                    (self.transform.augmented(item, &mut rng).map_err(about)?, Vec::new())
+                }
+                Labels::Boxes(boxes) => {
+                    let (item, objects) = boxes.decode(record, color).map_err(damaged)?;
+                    let augmented = self.transform.augmented_with(boxes, item, objects, &mut rng);
+                    augmented.map_err(about)?
+                }
+                Labels::Maps(maps) => {
+                    let item = maps.item(record, color, self.phase, &mut rng, &mut labels);
+                    (item.map_err(damaged)?, Vec::new())
+                }
+            };
             let output = self.transform.output(item.shape).map_err(about)?;
             if i == 0 {
                 (shape, first) = (output, name.clone());
@@ -87,16 +94,19 @@ impl Recipe {
             let size = shape.iter().product::<usize>();
             let out = &mut data[i * size..(i + 1) * size];
             let placed = self.transform.apply(&item, self.phase, &mut rng, out).map_err(about)?;
-            labels.push(item.label as f32);
-            if let Some(boxes) = &self.boxes {
-                objects = boxes.within(objects, &placed.part);
-                if placed.mirrored {
-                    objects.iter_mut().for_each(|o| o.bbox = Map::MIRROR.of(&o.bbox));
+            match &self.labels {
+                Labels::Classes => labels.push(item.label as f32),
+                Labels::Boxes(boxes) => {
+                    let mut objects = boxes.within(objects, &placed.part);
+                    if placed.mirrored {
+                        objects.iter_mut().for_each(|o| o.bbox = Map::MIRROR.of(&o.bbox));
+                    }
+                    all.push(objects);
                 }
-                all.push(objects);
+                Labels::Maps(_) => {}
             }
         }
-        if self.boxes.is_some() {
+        if matches!(self.labels, Labels::Boxes(_)) {
             annotated::labels(&all, &mut labels);
         }
         Ok(Batch { shape, data, labels })

@@ -47,11 +47,6 @@ const TYPES: &[Fork] = &[
     fork("FlowWarp", FLOW, "a picture read at places that a flow gives"),
     fork("ImResize", BODIES, "bicubic resizing to the size of the picture"),
     fork("ImageFloatData", FACES, "a reader of pictures with lists of numbers"),
-    fork(
-        "ImageLabelmapData",
-        "HED and the forks for salient objects",
-        "a reader of pictures with maps",
-    ),
     fork("ImageLocData", DUCHA, "a reader of pictures with one place each"),
     fork("MCWINDOW_DATA", "a fork for salient objects", "a reader of windows with masks"),
     fork("MKLBatchNorm", INTEL, "`BatchNorm` in its place: the two compute the same"),

@@ -23,6 +23,8 @@ mod killed;
 mod leveldb;
 #[cfg(all(feature = "lmdb", feature = "images"))]
 mod lmdb;
+#[cfg(feature = "images")]
+mod maps;
 mod order;
 #[cfg(feature = "images")]
 mod picture_list;

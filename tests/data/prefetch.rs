@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use cortado::data::db::Payload;
+use cortado::data::labels::Labels;
 use cortado::data::prefetch::{Batch, Feed, Reader, Recipe};
 use cortado::data::{Item, Order, Pixels, Record, Source, Transform};
 use cortado_layers::{LayerError, Phase};
@@ -65,7 +66,7 @@ fn feed(bad: u64, then: Then, depth: usize, alive: &Arc<AtomicUsize>) -> Feed {
         seed: 1,
         phase: Phase::Train,
         transform,
-        boxes: None,
+        labels: Labels::Classes,
     };
     Feed::start(reader, Arc::new(recipe), depth).unwrap_or_else(|e| panic!("{e}"))
 }
@@ -128,7 +129,7 @@ fn a_read_that_fails_for_a_moment_is_tried_again() {
         seed: 1,
         phase: Phase::Train,
         transform: Transform::default(),
-        boxes: None,
+        labels: Labels::Classes,
     };
     let mut feed = Feed::start(reader, Arc::new(recipe), 2).unwrap_or_else(|e| panic!("{e}"));
     for first in [0.0, 10.0, 20.0] {

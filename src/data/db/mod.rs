@@ -67,6 +67,8 @@ pub enum Payload {
     Item(Item),
     /// What becomes an item on the thread that prepares its batch: a picture in a file of its own.
     Lazy(Arc<dyn Lazy>),
+    /// A picture, and a picture of its labels.
+    Pair([Arc<dyn Lazy>; 2]),
 }
 
 /// An item that is still to be made.
@@ -88,7 +90,7 @@ impl Record {
         let item = match self.payload {
             Payload::Item(item) => Ok(item),
             Payload::Datum(bytes) => datum::decode(&bytes, color),
-            Payload::Lazy(lazy) => lazy.item(color),
+            Payload::Lazy(lazy) | Payload::Pair([lazy, _]) => lazy.item(color),
         };
         item.map_err(|why| format!("{name}: {why}"))
     }

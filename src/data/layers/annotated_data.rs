@@ -4,6 +4,7 @@ use cortado_layers::{Arity, GradBottoms, Layer, LayerDef, LayerDoc, LayerError, 
 
 use super::data::of_records;
 use crate::data::annotated::Annotated;
+use crate::data::labels::Labels;
 
 /// The type `AnnotatedData`.
 pub static KIND: LayerKind = LayerKind::new("AnnotatedData", build, &DOC)
@@ -63,5 +64,5 @@ is left), as do those of which nothing is left. `label_map_file` is not read.",
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     let param = def.annotated_data_param.clone().unwrap_or_default();
     let transform = def.transform_param.clone().unwrap_or_default();
-    of_records(def, Some(Annotated::new(&param, &transform)?))
+    of_records(def, Labels::Boxes(Annotated::new(&param, &transform)?))
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use cortado_layers::{Backward, Forward, Layer, LayerError, Measure, Reshape, SetUp, Shape};
 
-use crate::data::annotated::{Annotated, VALUES};
 use crate::data::db::Source;
+use crate::data::labels::Labels;
 use crate::data::prefetch::{Batch, Feed, Reader, Recipe};
 use crate::data::{Folder, Order, Transform};
 
@@ -32,8 +32,8 @@ pub(super) struct Plan {
     pub rand_skip: u32,
     /// What happens to each item.
     pub transform: Transform,
-    /// Where items hold objects: the labels are theirs.
-    pub boxes: Option<Annotated>,
+    /// What their labels are.
+    pub labels: Labels,
     /// Where files are looked for.
     pub folder: Folder,
     /// Opens the items.
@@ -119,10 +119,7 @@ impl Batches {
 
     fn top_shapes(&self, [c, h, w]: [usize; 3], labels: usize, tops: usize) -> Vec<Shape> {
         let n = self.batch_size();
-        let labels = match self.plan.boxes {
-            Some(_) => Shape::from([1, 1, labels / VALUES, VALUES]),
-            None => Shape::from([n]),
-        };
+        let labels = self.plan.labels.shape(n, [c, h, w], labels);
         [Shape::from([n, c, h, w]), labels].into_iter().take(tops).collect()
     }
 }
@@ -143,8 +140,8 @@ impl Layer for Batches {
                 .help(format!("give a batch_size of {records} or less")));
         }
         let (name, param) = (cx.name.to_owned(), self.plan.param);
-        let boxes = self.plan.boxes.clone();
-        let recipe = Recipe { name, param, seed: cx.seed, phase: cx.phase, transform, boxes };
+        let labels = self.plan.labels.clone();
+        let recipe = Recipe { name, param, seed: cx.seed, phase: cx.phase, transform, labels };
         let mut opened = Opened {
             recipe: Arc::new(recipe),
             source: None,

@@ -3,7 +3,7 @@
 use cortado_layers::{Arity, GradBottoms, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs};
 
 use super::batches::{Batches, Plan};
-use crate::data::annotated::Annotated;
+use crate::data::labels::Labels;
 use crate::data::{Color, Folder, Transform, db};
 
 /// The type `Data`.
@@ -65,14 +65,11 @@ prepared ahead on threads of their own; 0 prepares each when it is due.",
 };
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
-    of_records(def, None)
+    of_records(def, Labels::Classes)
 }
 
-/// A layer of the records of a database; with `boxes` they hold objects.
-pub(super) fn of_records(
-    def: &LayerDef,
-    boxes: Option<Annotated>,
-) -> Result<Box<dyn Layer>, LayerError> {
+/// A layer of the records of a database.
+pub(super) fn of_records(def: &LayerDef, labels: Labels) -> Result<Box<dyn Layer>, LayerError> {
     let param = def.data_param.clone().unwrap_or_default();
     if param.batch_size() == 0 {
         let why = "a batch holds at least one item, found batch_size 0 or none";
@@ -95,7 +92,7 @@ pub(super) fn of_records(
         shuffle: param.shuffle(),
         rand_skip: param.rand_skip(),
         transform,
-        boxes,
+        labels,
         folder: folder.clone(),
         open: Box::new(move |_, _| db::open(&param, &folder)),
     })))

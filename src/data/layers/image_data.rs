@@ -8,7 +8,8 @@ use cortado_proto::caffe::ImageDataParameter;
 
 use super::batches::{Batches, Plan};
 use crate::data::db::{Lazy, Payload};
-use crate::data::image::{decode, resize};
+use crate::data::image::{decode, resize, resize_nearest};
+use crate::data::labels::Labels;
 use crate::data::list::entries;
 use crate::data::{Color, Folder, Item, Pixels, Record, Source, Transform};
 use crate::files::read_patiently;
@@ -82,16 +83,10 @@ pub(super) fn of_pictures(
     if param.batch_size() == 0 {
         return field("batch_size", "a batch holds at least one picture, found 0".to_owned());
     }
-    let (height, width) = (param.new_height() as usize, param.new_width() as usize);
-    if (height == 0) != (width == 0) {
-        let why = format!("new_height and new_width go together, found {height} and {width}");
-        return field("new_height", why);
-    }
+    let size = sides("image_data_param.new_height", param.new_height(), param.new_width())?;
     let folder = Folder::of(def);
     let color = if param.is_color() { Color::Bgr } else { Color::Gray };
-    let look =
-        Look { folder: folder.clone(), color, size: (height > 0).then_some([height, width]) };
-    let look = Arc::new(look);
+    let look = Arc::new(Look { folder: folder.clone(), color, size, nearest: false });
     Ok(Box::new(Batches::new(Plan {
         param: "image_data_param",
         source: param.source().to_owned(),
@@ -101,7 +96,7 @@ pub(super) fn of_pictures(
         shuffle: param.shuffle(),
         rand_skip: param.rand_skip(),
         transform: Transform::new(&def.transform_param.clone().unwrap_or_default())?,
-        boxes: None,
+        labels: Labels::Classes,
         folder: folder.clone(),
         open: Box::new(move |_, _| {
             Ok(Box::new(List { lines: list(&param, &folder)?, look: look.clone() }))
@@ -109,12 +104,29 @@ pub(super) fn of_pictures(
     })))
 }
 
+/// A height and a width, given together or not at all; `field` names the height.
+pub(super) fn sides(
+    field: &str,
+    height: u32,
+    width: u32,
+) -> Result<Option<[usize; 2]>, LayerError> {
+    if (height == 0) != (width == 0) {
+        let name = field.rsplit('.').next().unwrap_or(field);
+        let other = name.replace("height", "width");
+        let why = format!("{name} and {other} go together, found {height} and {width}");
+        return Err(LayerError::field(field, why));
+    }
+    Ok((height > 0).then_some([height as usize, width as usize]))
+}
+
 /// How pictures are looked for and at.
 #[derive(Debug)]
-struct Look {
-    folder: Folder,
-    color: Color,
-    size: Option<[usize; 2]>,
+pub(super) struct Look {
+    pub folder: Folder,
+    pub color: Color,
+    pub size: Option<[usize; 2]>,
+    /// Resized by taking pixels as they are, not by blending.
+    pub nearest: bool,
 }
 
 struct List {
@@ -137,11 +149,12 @@ impl Source for List {
     }
 }
 
+/// A picture that is read on the thread that prepares its batch.
 #[derive(Debug)]
-struct Entry {
-    path: String,
-    label: i32,
-    look: Arc<Look>,
+pub(super) struct Entry {
+    pub path: String,
+    pub label: i32,
+    pub look: Arc<Look>,
 }
 
 impl Lazy for Entry {
@@ -150,7 +163,8 @@ impl Lazy for Entry {
         let bytes = read_patiently(&path).map_err(|e| format!("can't read the file: {e}"))?;
         let mut picture = decode(&bytes, self.look.color)?;
         if let Some([height, width]) = self.look.size {
-            picture = resize(&picture, height, width);
+            let resized = if self.look.nearest { resize_nearest } else { resize };
+            picture = resized(&picture, height, width);
         }
         let pixels = Pixels::U8(picture.data);
         Ok(Item { shape: picture.shape, pixels, label: self.label })

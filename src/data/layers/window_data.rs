@@ -10,6 +10,7 @@ use cortado_proto::caffe::WindowDataParameter;
 use super::batches::{Batches, Plan};
 use super::image_data::AHEAD;
 use crate::data::db::Payload;
+use crate::data::labels::Labels;
 use crate::data::order::below;
 use crate::data::windows::{Cut, Window, WindowFile, Windowed};
 use crate::data::{Folder, MeanPicture, Record, Source, Transform};
@@ -146,7 +147,7 @@ fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
         shuffle: false,
         rand_skip: 0,
         transform: Transform::default(),
-        boxes: None,
+        labels: Labels::Classes,
         folder: of_plan,
         open: Box::new(open),
     })))
