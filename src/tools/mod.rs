@@ -3,6 +3,7 @@
 
 pub mod cifar;
 pub mod dbs;
+pub mod ensemble;
 pub mod features;
 pub mod imageset;
 pub mod mean;
