@@ -47,18 +47,29 @@ impl ModelArgs {
         plan: &PlanArgs,
         gradients: bool,
     ) -> Result<Net, Failure> {
-        let mut options = NetOptions::new(phase);
-        (options.plan, options.exact, options.gradients) = (!plan.no_plan, plan.exact, gradients);
-        let tuned = plan.tuned.as_deref().map(Tuned::read).transpose();
-        options.tuned = tuned.map_err(|why| Failure::Input(format!("error: {why}")))?.map(Arc::new);
-        options.state = NetState { phase, level: run.level, stages: run.stage.clone() };
-        (options.pool, options.max_memory) = (run.pool(), run.max_memory);
+        let options = options(phase, run, plan, gradients)?;
         let mut net = Net::from_file(&self.model, &options)?;
         run.note();
         net.notes().iter().for_each(|note| log::plain(&note.to_string()));
         load_weights(&mut net, &self.weights, self.skip_mismatch)?;
         Ok(net)
     }
+}
+
+/// How a command builds its nets.
+pub fn options(
+    phase: Phase,
+    run: &RunArgs,
+    plan: &PlanArgs,
+    gradients: bool,
+) -> Result<NetOptions, Failure> {
+    let mut options = NetOptions::new(phase);
+    (options.plan, options.exact, options.gradients) = (!plan.no_plan, plan.exact, gradients);
+    let tuned = plan.tuned.as_deref().map(Tuned::read).transpose();
+    options.tuned = tuned.map_err(|why| Failure::Input(format!("error: {why}")))?.map(Arc::new);
+    options.state = NetState { phase, level: run.level, stages: run.stage.clone() };
+    (options.pool, options.max_memory) = (run.pool(), run.max_memory);
+    Ok(options)
 }
 
 /// Copies weight files into a net, one after the other, and reports what became of the layers: of each

@@ -24,12 +24,7 @@ impl MeanPicture {
     /// It can't be read, is no `BlobProto`, or holds something else than one picture.
     pub fn read(path: &Path) -> Result<MeanPicture, String> {
         let shown = path.display();
-        let unreadable = |e: std::io::Error| format!("can't read `{shown}`: {e}");
-        let size = std::fs::metadata(path).map_err(unreadable)?.len();
-        if size > MAX_BYTES {
-            return Err(format!("`{shown}` has {size} bytes, too many for a mean picture"));
-        }
-        let bytes = std::fs::read(path).map_err(unreadable)?;
+        let bytes = read_file(path, MAX_BYTES)?;
         if bytes.starts_with(b"\x93NUMPY") {
             return Err(format!("`{shown}` is a numpy file; a binaryproto file is wanted"));
         }
@@ -47,18 +42,7 @@ impl MeanPicture {
     /// # Errors
     /// They are none, or hold something else than one picture.
     pub fn decode(bytes: &[u8]) -> Result<MeanPicture, String> {
-        let blob =
-            BlobProto::decode(bytes).map_err(|e| format!("it is no BlobProto message: {e}"))?;
-        let dims: Vec<i64> = match &blob.shape {
-            Some(shape) => shape.dim.clone(),
-            None => {
-                [blob.num(), blob.channels(), blob.height(), blob.width()].map(i64::from).into()
-            }
-        };
-        let data: Vec<f32> = match blob.double_data.is_empty() {
-            true => blob.data,
-            false => blob.double_data.iter().map(|&value| value as f32).collect(),
-        };
+        let (dims, data) = blob(bytes)?;
         let shown = dims.iter().map(i64::to_string).collect::<Vec<_>>().join("x");
         // Leading axes of length 1 say nothing: the original writes 1 x C x H x W.
         let picture = dims.iter().rev().take(3).rev();
@@ -76,4 +60,29 @@ impl MeanPicture {
         }
         Ok(MeanPicture { shape: [c, h, w], data })
     }
+}
+
+/// The bytes of a file that holds up to so many.
+pub(super) fn read_file(path: &Path, most: u64) -> Result<Vec<u8>, String> {
+    let shown = path.display();
+    let unreadable = |e: std::io::Error| format!("can't read `{shown}`: {e}");
+    let size = std::fs::metadata(path).map_err(unreadable)?.len();
+    if size > most {
+        return Err(format!("`{shown}` has {size} bytes; up to {most} are wanted"));
+    }
+    std::fs::read(path).map_err(unreadable)
+}
+
+/// Shape and values of a `BlobProto`.
+pub(super) fn blob(bytes: &[u8]) -> Result<(Vec<i64>, Vec<f32>), String> {
+    let blob = BlobProto::decode(bytes).map_err(|e| format!("it is no BlobProto message: {e}"))?;
+    let dims = match &blob.shape {
+        Some(shape) => shape.dim.clone(),
+        None => [blob.num(), blob.channels(), blob.height(), blob.width()].map(i64::from).into(),
+    };
+    let data = match blob.double_data.is_empty() {
+        true => blob.data,
+        false => blob.double_data.iter().map(|&value| value as f32).collect(),
+    };
+    Ok((dims, data))
 }

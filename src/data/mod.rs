@@ -19,6 +19,7 @@ pub mod mean;
 mod order;
 pub mod prefetch;
 pub mod transform;
+mod whitening;
 mod windows;
 
 use cortado_layers::{LayerKind, Registry, paths};
@@ -29,6 +30,7 @@ pub use mean::MeanPicture;
 pub use order::Order;
 pub use paths::Folder;
 pub use transform::Transform;
+pub use whitening::{MAX_WHITENED, Whitening};
 
 /// The layer types of this room, sorted by type string.
 pub fn kinds() -> &'static [&'static LayerKind] {

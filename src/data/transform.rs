@@ -9,13 +9,16 @@ use super::image::Color;
 use super::mean::MeanPicture;
 use super::order::below;
 use super::paths::Folder;
+use super::whitening::Whitening;
 use super::{Item, Pixels};
 
 /// A `transform_param`:
 ///
 /// ```text
-/// out = (pixel - mean) · scale, zeros around it (pad), cut to crop, mirrored
+/// out = (pixel - mean) · scale / std, zeros around it (pad), cut to crop, mirrored
 /// ```
+///
+/// or, with a whitening matrix, matrix · (picture - mean picture) · scale first.
 ///
 /// Where it cuts and whether it mirrors is drawn from the stream given for the item. Cutting is
 /// drawn in TRAIN only (in TEST the middle is taken, rounded down); mirroring in both phases, as
@@ -23,8 +26,13 @@ use super::{Item, Pixels};
 #[derive(Clone, Debug)]
 pub struct Transform {
     scale: f32,
-    mean: Mean,
+    mean: Values,
     mean_file: Option<String>,
+    /// Standard deviations.
+    std: Values,
+    std_file: Option<String>,
+    zca: Option<Whitening>,
+    zca_file: Option<String>,
     mirror: bool,
     crop: Option<[usize; 2]>,
     pad: usize,
@@ -33,10 +41,10 @@ pub struct Transform {
 }
 
 #[derive(Clone, Debug)]
-enum Mean {
+enum Values {
     None,
     /// One for all channels, or one per channel.
-    Values(Vec<f32>),
+    Each(Vec<f32>),
     Picture(MeanPicture),
 }
 
@@ -49,18 +57,52 @@ pub struct Placed {
     pub mirrored: bool,
 }
 
-/// What is subtracted from a part of a row.
-enum RowMean<'a> {
+/// What belongs to a part of a row.
+enum Row<'a> {
     Value(f32),
     Each(&'a [f32]),
+}
+
+impl Values {
+    fn row(&self, channel: usize, part: std::ops::Range<usize>, otherwise: f32) -> Row<'_> {
+        match self {
+            Values::None => Row::Value(otherwise),
+            Values::Each(values) => Row::Value(values[channel.min(values.len() - 1)]),
+            Values::Picture(picture) => Row::Each(&picture.data[part]),
+        }
+    }
+
+    /// Whether they are for items of a shape.
+    fn fit(&self, shape: [usize; 3], name: &str, what: &str) -> Result<(), LayerError> {
+        let [c, h, w] = shape;
+        match self {
+            Values::Each(values) if values.len() != 1 && values.len() != c => {
+                let why =
+                    format!("{} {name} values are given, the item has {c} channels", values.len());
+                Err(LayerError::field(format!("transform_param.{name}_value"), why)
+                    .help("give one value, or one per channel"))
+            }
+            Values::Picture(picture) if picture.shape != shape => {
+                let [mc, mh, mw] = picture.shape;
+                let why = format!("the {what} is {mc}x{mh}x{mw}, the item {c}x{h}x{w}");
+                Err(LayerError::field(format!("transform_param.{name}_file"), why)
+                    .help(format!("the {name} has the size of the items before they are cropped")))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Default for Transform {
     fn default() -> Transform {
         Transform {
             scale: 1.0,
-            mean: Mean::None,
+            mean: Values::None,
             mean_file: None,
+            std: Values::None,
+            std_file: None,
+            zca: None,
+            zca_file: None,
             mirror: false,
             crop: None,
             pad: 0,
@@ -81,6 +123,7 @@ impl Transform {
         if let Some(name) = foreign(param) {
             return Err(field(name, &format!("the transform `{name}` is not known here")).help(
                 "known are scale, mean_file, mean_value, mirror, crop_size, crop_h, crop_w, pad, \
+                 std_value, std_file, zca_file, \
                  distort_param, expand_param, resize_param, noise_param",
             ));
         }
@@ -88,10 +131,27 @@ impl Transform {
         if mean_file.is_some() && !param.mean_value.is_empty() {
             return Err(field("mean_value", "mean_file and mean_value exclude each other"));
         }
-        let mean = match param.mean_value.is_empty() {
-            true => Mean::None,
-            false => Mean::Values(param.mean_value.clone()),
+        let (std_file, zca_file) = (param.std_file.clone(), param.zca_file.clone());
+        if std_file.is_some() && !param.std_value.is_empty() {
+            return Err(field("std_value", "std_file and std_value exclude each other"));
+        }
+        if let Some(value) = param.std_value.iter().find(|&&std| !(std > 0.0 && std.is_finite())) {
+            let why = format!("a deviation is {value}; more than 0 is wanted");
+            return Err(field("std_value", &why));
+        }
+        if zca_file.is_some() {
+            if mean_file.is_none() {
+                return Err(field("zca_file", "the mean_file of the same pictures is wanted too"));
+            }
+            if std_file.is_some() || !param.std_value.is_empty() {
+                return Err(field("zca_file", "whitening and deviations exclude each other"));
+            }
+        }
+        let values = |given: &[f32]| match given.is_empty() {
+            true => Values::None,
+            false => Values::Each(given.to_vec()),
         };
+        let (mean, std) = (values(&param.mean_value), values(&param.std_value));
         let crop = match (param.crop_size(), param.crop_h(), param.crop_w()) {
             (0, 0, 0) => None,
             (size, 0, 0) => Some([size as usize; 2]),
@@ -109,21 +169,57 @@ impl Transform {
         };
         let (scale, mirror, pad) = (param.scale(), param.mirror(), param.pad() as usize);
         let augment = Augment::new(param)?;
-        Ok(Transform { scale, mean, mean_file, mirror, crop, pad, color, augment })
+        Ok(Transform {
+            scale,
+            mean,
+            mean_file,
+            std,
+            std_file,
+            zca: None,
+            zca_file,
+            mirror,
+            crop,
+            pad,
+            color,
+            augment,
+        })
     }
 
-    /// Reads the mean file, if one is named.
+    /// Reads the files that are named: mean, deviations, whitening.
     ///
     /// # Errors
-    /// It is not there, or holds no mean picture.
+    /// One is not there, or holds something else.
     pub fn load(&mut self, folder: &Folder) -> Result<(), LayerError> {
-        const FIELD: &str = "transform_param.mean_file";
+        let picture = |field: &str, given: &str| -> Result<MeanPicture, LayerError> {
+            let path = folder.find(field, given)?;
+            MeanPicture::read(&path).map_err(|why| LayerError::field(field, why))
+        };
         if let Some(given) = &self.mean_file {
+            self.mean = Values::Picture(picture("transform_param.mean_file", given)?);
+        }
+        if let Some(given) = &self.std_file {
+            const FIELD: &str = "transform_param.std_file";
+            let mut std = picture(FIELD, given)?;
+            if let Some(value) = std.data.iter().find(|&&std| !(std >= 0.0 && std.is_finite())) {
+                let why = format!("a deviation is {value}; 0 or more is wanted");
+                return Err(LayerError::field(FIELD, why));
+            }
+            // What never varied is only centred.
+            std.data.iter_mut().filter(|std| **std == 0.0).for_each(|std| *std = 1.0);
+            self.std = Values::Picture(std);
+        }
+        if let Some(given) = &self.zca_file {
+            const FIELD: &str = "transform_param.zca_file";
             let path = folder.find(FIELD, given)?;
-            let picture = MeanPicture::read(&path).map_err(|why| LayerError::field(FIELD, why))?;
-            self.mean = Mean::Picture(picture);
+            let zca = Whitening::read(&path).map_err(|why| LayerError::field(FIELD, why))?;
+            self.zca = Some(zca);
         }
         Ok(())
+    }
+
+    /// Whether it divides by deviations or whitens.
+    pub fn normalises(&self) -> bool {
+        !matches!(self.std, Values::None) || self.std_file.is_some() || self.zca_file.is_some()
     }
 
     /// Whether it changes items before they are cut and mirrored.
@@ -150,20 +246,11 @@ impl Transform {
     /// The item does not fit the mean, or is smaller than the crop.
     pub fn output(&self, shape: [usize; 3]) -> Result<[usize; 3], LayerError> {
         let [c, h, w] = shape;
-        match &self.mean {
-            Mean::Values(values) if values.len() != 1 && values.len() != c => {
-                let why =
-                    format!("{} mean values are given, the item has {c} channels", values.len());
-                return Err(LayerError::field("transform_param.mean_value", why)
-                    .help("give one value, or one per channel"));
-            }
-            Mean::Picture(mean) if mean.shape != shape => {
-                let [mc, mh, mw] = mean.shape;
-                let why = format!("the mean picture is {mc}x{mh}x{mw}, the item {c}x{h}x{w}");
-                return Err(LayerError::field("transform_param.mean_file", why)
-                    .help("the mean has the size of the items before they are cropped"));
-            }
-            _ => {}
+        self.mean.fit(shape, "mean", "mean picture")?;
+        self.std.fit(shape, "std", "picture of deviations")?;
+        if let Some(zca) = self.zca.as_ref().filter(|zca| zca.side != c * h * w) {
+            let why = format!("the matrix is for {} values, the item {c}x{h}x{w}", zca.side);
+            return Err(LayerError::field("transform_param.zca_file", why));
         }
         let too_large =
             || LayerError::field("transform_param.pad", "so much padding does not fit memory");
@@ -196,9 +283,9 @@ impl Transform {
 
     fn channel_means(&self) -> Vec<f32> {
         match &self.mean {
-            Mean::None => Vec::new(),
-            Mean::Values(values) => values.clone(),
-            Mean::Picture(picture) => picture.channels(),
+            Values::None => Vec::new(),
+            Values::Each(values) => values.clone(),
+            Values::Picture(picture) => picture.channels(),
         }
     }
 
@@ -249,6 +336,14 @@ impl Transform {
             );
             return Err(LayerError::layer(why));
         }
+        let whitened = self.zca.as_ref().and_then(|zca| match &self.mean {
+            Values::Picture(mean) => Some(zca.apply(item, &mean.data)),
+            _ => None,
+        });
+        let (item, mean) = match &whitened {
+            Some(item) => (item, &Values::None),
+            None => (item, &self.mean),
+        };
         let mirror = self.mirror && below(rng, 2) == 1;
         let mut offset = |room: usize| match phase {
             Phase::Train => below(rng, room as u64 + 1) as usize,
@@ -275,17 +370,18 @@ impl Transform {
             }
             let start = (channel * h + y - self.pad) * w + first;
             let source = start..start + inside.len();
-            let mean = match &self.mean {
-                Mean::None => RowMean::Value(0.0),
-                Mean::Values(values) => RowMean::Value(values[channel.min(values.len() - 1)]),
-                Mean::Picture(mean) => RowMean::Each(&mean.data[source.clone()]),
-            };
+            let mean = mean.row(channel, source.clone(), 0.0);
             row[..inside.start].fill(0.0);
             row[inside.end..].fill(0.0);
             let to = &mut row[inside.clone()];
             match &item.pixels {
-                Pixels::U8(data) => self.row(&data[source], &mean, to),
-                Pixels::F32(data) => self.row(&data[source], &mean, to),
+                Pixels::U8(data) => self.row(&data[source.clone()], &mean, to),
+                Pixels::F32(data) => self.row(&data[source.clone()], &mean, to),
+            }
+            match self.std.row(channel, source, 1.0) {
+                Row::Value(1.0) => {}
+                Row::Value(std) => to.iter_mut().for_each(|out| *out /= std),
+                Row::Each(stds) => to.iter_mut().zip(stds).for_each(|(out, std)| *out /= std),
             }
             if mirror {
                 row.reverse();
@@ -304,14 +400,14 @@ impl Transform {
         }
     }
 
-    fn row<T: Copy + Into<f32>>(&self, source: &[T], mean: &RowMean<'_>, to: &mut [f32]) {
+    fn row<T: Copy + Into<f32>>(&self, source: &[T], mean: &Row<'_>, to: &mut [f32]) {
         let scale = self.scale;
         match mean {
-            RowMean::Value(mean) => to
+            Row::Value(mean) => to
                 .iter_mut()
                 .zip(source)
                 .for_each(|(out, &pixel)| *out = (pixel.into() - mean) * scale),
-            RowMean::Each(means) => to
+            Row::Each(means) => to
                 .iter_mut()
                 .zip(source.iter().zip(*means))
                 .for_each(|(out, (&pixel, mean))| *out = (pixel.into() - mean) * scale),

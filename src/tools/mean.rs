@@ -1,4 +1,4 @@
-//! Means of pictures.
+//! Means of pictures, standard deviations, whitening.
 
 use std::path::Path;
 
@@ -8,15 +8,19 @@ use cortado_proto::wire;
 use rayon::prelude::*;
 
 use super::npy::save_npy;
+use super::whitening::{self, Products};
 use super::{Tell, ToolError};
 use crate::data::db::open_any;
 use crate::data::{Color, Item, Pixels};
 
-/// The sum of items of one shape.
+/// Sums over items of one shape.
 #[derive(Clone, Debug, Default)]
 pub struct MeanSum {
     shape: [usize; 3],
     sum: Vec<f64>,
+    squares: Vec<f64>,
+    whitens: bool,
+    products: Option<Products>,
     count: u64,
 }
 
@@ -29,6 +33,10 @@ impl MeanSum {
         if self.count == 0 {
             self.shape = item.shape;
             self.sum = vec![0.0; item.shape.iter().product()];
+            self.squares = self.sum.clone();
+            if self.whitens {
+                self.products = Some(Products::new(self.sum.len())?);
+            }
         }
         if item.shape != self.shape {
             let show = |[c, h, w]: [usize; 3]| format!("{c}x{h}x{w}");
@@ -39,11 +47,23 @@ impl MeanSum {
             )));
         }
         match &item.pixels {
-            Pixels::U8(data) => add(&mut self.sum, data),
-            Pixels::F32(data) => add(&mut self.sum, data),
+            Pixels::U8(data) => self.add_values(data),
+            Pixels::F32(data) => self.add_values(data),
         }
         self.count += 1;
         Ok(())
+    }
+
+    fn add_values<T: Copy + Into<f64>>(&mut self, values: &[T]) {
+        let sums = self.sum.iter_mut().zip(&mut self.squares);
+        for ((sum, squares), &value) in sums.zip(values) {
+            let value = value.into();
+            *sum += value;
+            *squares += value * value;
+        }
+        if let Some(products) = &mut self.products {
+            products.add(values.iter().map(|&value| value.into()).collect());
+        }
     }
 
     /// Number of items.
@@ -69,24 +89,63 @@ impl MeanSum {
         self.sum.chunks(plane).map(|sums| (sums.iter().sum::<f64>() / count) as f32).collect()
     }
 
+    /// The standard deviation of each value, channel by channel.
+    pub fn deviation(&self) -> Vec<f32> {
+        let count = self.count.max(1) as f64;
+        let sums = self.sum.iter().zip(&self.squares);
+        sums.map(|(&sum, &squares)| deviation(sum, squares, count)).collect()
+    }
+
+    /// The standard deviation of each channel, over pictures and places.
+    pub fn channel_deviations(&self) -> Vec<f32> {
+        let plane = (self.shape[1] * self.shape[2]).max(1);
+        let count = (self.count.max(1) * plane as u64) as f64;
+        let sums = self.sum.chunks(plane).zip(self.squares.chunks(plane));
+        sums.map(|(s, q)| deviation(s.iter().sum(), q.iter().sum(), count)).collect()
+    }
+
+    /// Writes the matrix of [`Products::whitening`], if the sums were gathered for it.
+    ///
+    /// # Errors
+    /// Nothing varies; the file can't be written.
+    pub fn save_whitening(&mut self, path: &Path, share: f64) -> Result<(), ToolError> {
+        let Some(products) = self.products.take() else { return Ok(()) };
+        let count = self.count.max(1) as f64;
+        let mean: Vec<f64> = self.sum.iter().map(|sum| sum / count).collect();
+        whitening::save(path, products.whitening(&mean, self.count, share)?)
+    }
+
     /// Writes the mean as the original does, a `BlobProto` with the four lengths of old, or, by the
     /// ending of the name, as `.npy`.
     ///
     /// # Errors
     /// The file can't be written.
     pub fn save(&self, path: &Path) -> Result<(), ToolError> {
+        self.save_picture(path, self.mean())
+    }
+
+    /// The same for the standard deviations.
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub fn save_deviation(&self, path: &Path) -> Result<(), ToolError> {
+        self.save_picture(path, self.deviation())
+    }
+
+    fn save_picture(&self, path: &Path, data: Vec<f32>) -> Result<(), ToolError> {
         if path.extension().is_some_and(|ending| ending == "npy") {
-            return save_npy(path, &self.shape, &self.mean());
+            return save_npy(path, &self.shape, &data);
         }
         let [channels, height, width] = self.shape.map(|length| i32::try_from(length).ok());
-        let (num, data) = (Some(1), self.mean());
+        let num = Some(1);
         let blob = BlobProto { num, channels, height, width, data, ..BlobProto::default() };
         wire::save_message(path, &blob).map_err(|e| ToolError(e.to_string()))
     }
 }
 
-fn add<T: Copy + Into<f64>>(sum: &mut [f64], values: &[T]) {
-    sum.iter_mut().zip(values).for_each(|(sum, &value)| *sum += value.into());
+fn deviation(sum: f64, squares: f64, count: f64) -> f32 {
+    let mean = sum / count;
+    (squares / count - mean * mean).max(0.0).sqrt() as f32
 }
 
 /// Records that are decoded at once.
@@ -97,9 +156,21 @@ const AT_ONCE: u64 = 512;
 /// # Errors
 /// There is no database; a record is damaged or has another shape than the first one: named.
 pub fn of_db(path: &Path, tell: &mut Tell<'_>) -> Result<MeanSum, ToolError> {
+    gathered(path, false, tell)
+}
+
+/// The same with what [`MeanSum::save_whitening`] needs.
+///
+/// # Errors
+/// As [`of_db`]; the pictures are too large.
+pub fn whitening_of_db(path: &Path, tell: &mut Tell<'_>) -> Result<MeanSum, ToolError> {
+    gathered(path, true, tell)
+}
+
+fn gathered(path: &Path, whitens: bool, tell: &mut Tell<'_>) -> Result<MeanSum, ToolError> {
     let mut source = open_any(path)?;
     let count = source.records();
-    let mut mean = MeanSum::default();
+    let mut mean = MeanSum { whitens, ..MeanSum::default() };
     for start in (0..count).step_by(AT_ONCE as usize) {
         let numbers: Vec<u64> = (start..count.min(start + AT_ONCE)).collect();
         let items: Vec<(String, Result<Item, String>)> = source

@@ -3,6 +3,8 @@
 
 pub mod cifar;
 pub mod dbs;
+mod eigen;
+pub mod ensemble;
 pub mod features;
 pub mod imageset;
 pub mod mean;
@@ -10,6 +12,7 @@ pub mod mnist;
 pub mod npy;
 pub mod training_log;
 pub mod weights;
+pub mod whitening;
 
 use cortado_layers::LayerError;
 

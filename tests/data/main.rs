@@ -35,5 +35,7 @@ mod resume;
 mod training_log;
 mod transform;
 mod weights;
+#[cfg(feature = "lmdb")]
+mod whitening;
 #[cfg(feature = "images")]
 mod windows;

@@ -40,6 +40,8 @@ fn values_are_those_worked_out_by_hand() {
         ("crop_h: 1 crop_w: 3", &[3., 4., 5., 13., 14., 15.]),
         ("crop_size: 1 mean_value: 1 scale: 2", &[6., 26.]),
         ("crop_size: 1 mean_value: 1 mean_value: 10 scale: 0.5", &[1.5, 2.]),
+        ("crop_size: 1 std_value: 2", &[2., 7.]),
+        ("crop_size: 1 mean_value: 2 scale: 3 std_value: 2 std_value: 4", &[3., 9.]),
         // Zeros stand for the mean; the crop of the padded picture is the picture itself.
         ("pad: 2 crop_size: 1 mean_value: 1", &[3., 13.]),
         (
@@ -160,6 +162,10 @@ fn fields_that_make_no_sense_are_told() {
         ("crop_h: 1 crop_w: 1 crop_size: 1", "exclude each other"),
         ("mean_value: 1 mean_value: 2", "2 mean values are given, the item has 1 channels"),
         ("mean_value: 1 mean_file: \"m\"", "mean_file and mean_value exclude each other"),
+        ("std_value: 1 std_file: \"m\"", "std_file and std_value exclude each other"),
+        ("std_value: 0", "a deviation is 0; more than 0 is wanted"),
+        ("zca_file: \"m\"", "the mean_file of the same pictures is wanted too"),
+        ("mean_file: \"m\" zca_file: \"m\" std_value: 1", "exclude each other"),
         ("force_color: true force_gray: true", "exclude each other"),
         ("mean_file: \"nowhere\"", "there is no"),
         ("mean_file: \"images\"", "is no mean picture"),

@@ -121,6 +121,29 @@ fn every_rule_finds_what_it_is_for_and_nothing_else() {
             ),
             &["zero-weights@2"],
         ),
+        // Several that say nothing of their weights get them from a file.
+        (
+            training(
+                &format!(
+                    "{}\nlayer {{ name: \"r\" type: \"ReLU\" bottom: \"c\" top: \"c\" }}\n{}\nlayer {{ name: \"r2\" type: \"ReLU\" bottom: \"c2\" top: \"c2\" }}",
+                    CONV.replace(r#"weight_filler { type: "msra" }"#, ""),
+                    r#"layer { name: "c2" type: "Convolution" bottom: "c" top: "c2" convolution_param { num_output: 4 kernel_size: 3 } }"#,
+                ),
+                "c2",
+            ),
+            &[],
+        ),
+        // An LRN on the data is not beside BatchNorm.
+        (
+            with(NORM).replace(
+                CONV,
+                &format!(
+                    "layer {{ name: \"l\" type: \"LRN\" bottom: \"data\" top: \"l\" }}\n{}",
+                    CONV.replace(r#"bottom: "data""#, r#"bottom: "l""#)
+                ),
+            ),
+            &[],
+        ),
         // A last layer may.
         (with(NORM).replace(r#"weight_filler { type: "xavier" }"#, ""), &[]),
         // Predictions with space, one label per picture.

@@ -5,6 +5,7 @@ mod broken_files;
 mod cli;
 mod custom_layer;
 mod draw;
+mod ensemble;
 mod guards;
 #[cfg(feature = "hdf5")]
 mod hdf5;

@@ -87,9 +87,10 @@ fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
         return Err(field("fg_fraction", why));
     }
     // Checks the fields; mean, scale and mirror are applied to the window itself, below.
-    if Transform::new(&transform)?.augments() {
-        let why =
-            "windows can't be distorted, expanded, resized or given noise; leave those fields out";
+    let checked = Transform::new(&transform)?;
+    if checked.augments() || checked.normalises() {
+        let why = "windows can't be distorted, expanded, resized, given noise, divided by deviations \
+                   or whitened; leave those fields out";
         return Err(LayerError::field("transform_param", why));
     }
     let folder = Folder::of(def);

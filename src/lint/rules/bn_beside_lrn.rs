@@ -14,7 +14,9 @@ pub static RULE: Rule = Rule {
 fn check(subject: &Subject, found: &mut Found<'_>) {
     let view = &subject.train;
     let normalised = view.normalises();
-    let lrn: Vec<_> = view.of_type("LRN").map(|(_, layer)| layer).collect();
+    // One on the data evens out the pictures' contrast, which is another purpose.
+    let lrn = view.of_type("LRN").filter(|&(i, _)| !view.reads_data(i));
+    let lrn: Vec<_> = lrn.map(|(_, layer)| layer).collect();
     let (true, Some(first)) = (subject.trains() && normalised, lrn.first()) else { return };
     let s = if lrn.len() == 1 { "layer" } else { "layers" };
     let message = format!("{} LRN {s} in a net with BatchNorm", lrn.len());

@@ -20,7 +20,6 @@ fn check(subject: &Subject, found: &mut Found<'_>) {
     }
     let view = &subject.train;
     let mut zero = Vec::new();
-    let mut filled = 0;
     for (i, layer) in view.layers.iter().enumerate() {
         let (path, filler) = match layer.r#type() {
             "Convolution" => {
@@ -37,18 +36,18 @@ fn check(subject: &Subject, found: &mut Found<'_>) {
         let frozen = rate(layer, 0) == 0.0;
         // A last layer may start at 0: its gradient is that of the loss.
         let dead = reaches_relu(view, i);
-        match starts_at_zero(filler) && dead && !shared && !frozen && layer.blobs.is_empty() {
-            true => zero.push((layer, path, filler.is_none())),
-            false => filled += 1,
+        if starts_at_zero(filler) && dead && !shared && !frozen && layer.blobs.is_empty() {
+            zero.push((layer, path, filler.is_none()));
         }
+    }
+    // Where several say nothing of their weights, these come from a file.
+    if zero.iter().filter(|(.., absent)| *absent).count() > 1 {
+        zero.retain(|(.., absent)| !absent);
     }
     let Some(&(first, path, absent)) = zero.first() else { return };
     if zero.len() > 1 {
-        // Where several have none their weights come from a file, most likely.
-        if zero.len() <= filled {
-            let message = format!("{} layers start at 0, `{}` first", zero.len(), first.name());
-            found.add(Level::Hint, &first.place, Some(path), message);
-        }
+        let message = format!("{} layers start at 0, `{}` first", zero.len(), first.name());
+        found.add(Level::Warning, &first.place, Some(path), message);
         return;
     }
     let message = format!("the weights of `{}` start at 0", first.name());
