@@ -5,6 +5,7 @@ pub mod cifar;
 pub mod dbs;
 pub mod features;
 pub mod imageset;
+pub mod log_line;
 pub mod mean;
 pub mod mnist;
 pub mod npy;
@@ -13,6 +14,7 @@ pub mod weights;
 
 use cortado_layers::LayerError;
 
+pub use log_line::LogLine;
 pub use mean::MeanSum;
 pub use training_log::TrainingLog;
 

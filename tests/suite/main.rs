@@ -13,6 +13,7 @@ mod lsuv;
 mod messages;
 mod models;
 mod net;
+mod probe;
 mod registry;
 mod solver;
 mod support;
