@@ -16,6 +16,7 @@ mod net;
 mod probe;
 mod registry;
 mod solver;
+mod study;
 mod support;
 #[cfg(all(feature = "lmdb", feature = "leveldb", feature = "images"))]
 mod tools;
