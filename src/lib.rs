@@ -116,6 +116,7 @@ pub mod lint;
 pub mod net;
 pub mod plot;
 pub mod solver;
+pub mod study;
 pub mod tools;
 
 pub use error::Error;

@@ -25,6 +25,7 @@ mod plot;
 mod roofline;
 mod skeleton;
 mod spelling;
+mod study;
 mod summary;
 mod test;
 mod time;
@@ -103,6 +104,7 @@ enum Command {
     Deploy(deploy::DeployArgs),
     Draw(draw::DrawArgs),
     Plot(plot::PlotArgs),
+    Study(study::StudyArgs),
     Fold(fold::FoldArgs),
     ConvertBn(convert_bn::ConvertBnArgs),
     BnRecalibrate(bn_recalibrate::BnRecalibrateArgs),
@@ -207,6 +209,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Deploy(args) => deploy::run(args),
         Command::Draw(args) => draw::run(args),
         Command::Plot(args) => plot::run(args),
+        Command::Study(args) => study::run(args),
         Command::Fold(args) => fold::run(args),
         Command::ConvertBn(args) => convert_bn::run(args),
         Command::BnRecalibrate(args) => bn_recalibrate::run(args),

@@ -3,19 +3,24 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use cortado::plot::{Series, read_csv, read_log, svg, to_csv};
+use cortado::plot::{
+    Panel, Series, panels_of_readings, panels_of_series, read_csv, read_log, svg, to_csv,
+};
+use cortado::solver::read_readings;
 use cortado_proto::{def::read_text, wire};
 
 use super::draw::png;
 use super::{Failure, log};
 
-/// Draw loss, scores and learning rate of training logs, the original Caffe's too
+/// Draw loss, scores and learning rate of training logs, the original Caffe's too, and what probes read
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  cortado train --solver solver.prototxt 2> train.log\n  \
                         cortado plot train.log -o curves.svg\n  \
-                        cortado plot with_bn.log without.log -o both.png")]
+                        cortado plot with_bn.log without.log -o both.png\n  \
+                        cortado train --solver solver.prototxt --probe conv1,fc3\n  \
+                        cortado plot net_probe.csv -o probe.svg")]
 pub struct PlotArgs {
-    /// Logs of training, or tables (.csv) with the iteration in the first column
+    /// Logs of training, tables (.csv) with the iteration in the first column, files of probes
     #[arg(value_name = "LOG", required = true)]
     files: Vec<PathBuf>,
     /// Where the picture goes: .svg, .png, or .csv for the numbers
@@ -33,9 +38,19 @@ pub fn run(args: PlotArgs) -> Result<(), Failure> {
         let found = args.output.display();
         return Err(Failure::Usage(format!("curves go to .svg, .png or .csv; found `{found}`")));
     }
-    let mut all: Vec<Series> = Vec::new();
+    let (mut curves, mut panels): (Vec<Series>, Vec<Panel>) = (Vec::new(), Vec::new());
     for file in &args.files {
         let text = read_text(file)?;
+        let stem = file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        let of_file = |name: String| match args.files.len() {
+            1 => name,
+            _ => format!("{stem}: {name}"),
+        };
+        let readings = panels_of_readings(&read_readings(text.text()));
+        if !readings.is_empty() {
+            panels.extend(readings.into_iter().map(|p| Panel { name: of_file(p.name), ..p }));
+            continue;
+        }
         let read = if ending(file) == "csv" { read_csv } else { read_log };
         let series = read(text.text());
         if series.is_empty() {
@@ -44,17 +59,17 @@ pub fn run(args: PlotArgs) -> Result<(), Failure> {
                 "error: `{file}` has no line of training: `Iteration N, loss = …` is looked for"
             )));
         }
-        let stem = file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-        all.extend(series.into_iter().map(|s| match args.files.len() {
-            1 => s,
-            _ => Series { name: format!("{stem}: {}", s.name), ..s },
-        }));
+        curves.extend(series.into_iter().map(|s| Series { name: of_file(s.name), ..s }));
     }
+    // A table has the order of the files.
+    let read = panels.iter().flat_map(|panel| &panel.series);
+    let all: Vec<Series> = curves.iter().chain(read).cloned().collect();
+    panels.splice(0..0, panels_of_series(curves));
     let names: Vec<String> = args.files.iter().map(|f| f.display().to_string()).collect();
     let bytes = match to.as_str() {
         "csv" => to_csv(&all).into_bytes(),
-        "svg" => svg(&names.join(", "), &all).into_bytes(),
-        _ => png(&svg(&names.join(", "), &all), 1.5)?,
+        "svg" => svg(&names.join(", "), &panels).into_bytes(),
+        _ => png(&svg(&names.join(", "), &panels), 1.5)?,
     };
     wire::write_file(&args.output, |out| out.write_all(&bytes))?;
     log::plain(&format!("{} curves written to {}", all.len(), args.output.display()));

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use cortado::solver::{
-    Event, Guards, Request, Solver, SolverOptions, Watcher, newest_snapshot, shown,
+    Event, Guards, ProbeFile, Request, Solver, SolverOptions, Watcher, newest_snapshot, shown,
 };
 use cortado_proto::SolverDef;
+use cortado_proto::caffe::ProbeParameter;
 
 use super::log::{self, Progress};
 use super::model::load_weights;
@@ -22,6 +23,7 @@ use super::{Failure, RunArgs};
     after_help = "Examples:\n  cortado train --solver models/lenet/quick_solver.prototxt\n  \
     cortado train --solver solver.prototxt --snapshot lenet_iter_500.solverstate\n  \
     cortado train --solver solver.prototxt --snapshot auto\n  \
+    cortado train --solver solver.prototxt --probe conv1,fc3 --probe-interval 50\n  \
     cortado train --solver solver.prototxt --weights base.caffemodel --set base_lr=0.001\n\n\
     Ctrl-C stops after the running iteration and writes a snapshot; SIGHUP and SIGUSR1 write one and go on."
 )]
@@ -42,6 +44,16 @@ pub struct TrainArgs {
     /// Put a value in place of the solver file's, such as base_lr=0.01; may be given often
     #[arg(long, value_name = "FIELD=VALUE")]
     set: Vec<String>,
+    /// Record the values of these blobs or layers while training, separated by commas; `ip3:7` is
+    /// unit 7 of `ip3`
+    #[arg(long, value_delimiter = ',', value_name = "BLOB,…")]
+    probe: Vec<String>,
+    /// Iterations from one reading of the probes to the next [default: 100]
+    #[arg(long, value_name = "N", requires = "probe")]
+    probe_interval: Option<i32>,
+    /// Where readings go: .csv or .jsonl [default: PREFIX_probe.csv]
+    #[arg(long, value_name = "FILE", requires = "probe")]
+    probe_file: Option<PathBuf>,
     /// Guards that do not stand, separated by commas
     #[arg(long, value_enum, value_delimiter = ',', value_name = "GUARD,…")]
     no_guard: Vec<Guard>,
@@ -107,6 +119,13 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
     let mut watcher = Console::new(&args)?;
     let mut def = SolverDef::read(&args.solver)?;
     def.set(&args.set)?;
+    if !args.probe.is_empty() {
+        def.param.probe = Some(ProbeParameter {
+            blob: args.probe.clone(),
+            interval: args.probe_interval,
+            file: args.probe_file.as_ref().map(|file| file.to_string_lossy().into_owned()),
+        });
+    }
     let mut solver = Solver::build(def, &options)?;
     args.run.note();
     solver.notes().iter().for_each(|note| log::plain(&note.to_string()));
@@ -124,6 +143,13 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
             let weights = if args.weights.is_empty() { named } else { args.weights };
             load_weights(solver.net_mut(), &weights, args.skip_mismatch)?;
         }
+    }
+    if let Some(path) = solver.probe_file() {
+        let opened = ProbeFile::open(&path, solver.iter());
+        let shown = path.display();
+        let file = opened.map_err(|e| Failure::Input(format!("error: {e}")))?;
+        log::line(&format!("Readings of the probes go to {shown}"));
+        watcher.probes = Some(file);
     }
     let patience = Duration::from_secs_f64(args.stall_seconds);
     let _watchdog = Watchdog::start(solver.pulses(), patience);
@@ -153,6 +179,7 @@ fn snapshot(args: &TrainArgs, solver: &Solver) -> Option<PathBuf> {
 struct Console {
     progress: Option<Progress>,
     accuracy: String,
+    probes: Option<ProbeFile>,
     stop: Arc<AtomicBool>,
     snapshot: Arc<AtomicBool>,
 }
@@ -177,7 +204,7 @@ impl Console {
             .and_then(|()| on(signal_hook::consts::SIGTERM, Effect::Stop))
             .and_then(|()| on_others(&on, args.sighup_effect));
         registered.map_err(|e| Failure::Input(format!("error: cannot listen to signals: {e}")))?;
-        Ok(Console { progress: None, accuracy: String::new(), stop, snapshot })
+        Ok(Console { progress: None, accuracy: String::new(), probes: None, stop, snapshot })
     }
 }
 
@@ -216,6 +243,13 @@ impl Watcher for Console {
                 let accuracy = outputs.iter().find(|(name, _)| name.contains("acc"));
                 if let Some((name, value)) = accuracy {
                     self.accuracy = format!(", {name} {}", shown(*value));
+                }
+            }
+            Event::Probed(readings) => {
+                let written = self.probes.as_mut().map(|file| file.write(readings));
+                if let Some(Err(e)) = written {
+                    log::line(&format!("warning: readings can't be written: {e}; they end here"));
+                    self.probes = None;
                 }
             }
             _ => {}

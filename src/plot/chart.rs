@@ -1,8 +1,8 @@
-//! Curves as a picture: a panel for losses, one for scores, one for learning rates, one for the rest.
+//! Panels of curves as a picture.
 
 use std::fmt::Write;
 
-use super::Series;
+use super::{Panel, Series};
 use crate::draw::text::{FONTS, escaped, width};
 
 const WIDE: f64 = 860.0;
@@ -10,31 +10,15 @@ const TALL: f64 = 300.0;
 const LEFT: f64 = 70.0;
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 36.0;
-const COLOURS: [&str; 8] =
-    ["#2f6db3", "#d0602f", "#3d9155", "#8a5fb0", "#b8922a", "#3a9a9a", "#c24f78", "#6a6a6a"];
+const COLOURS: [&str; 12] = [
+    "#2f6db3", "#d0602f", "#3d9155", "#8a5fb0", "#b8922a", "#3a9a9a", "#c24f78", "#6a6a6a",
+    "#1d3f66", "#8a3a12", "#7fbf3f", "#e08fc0",
+];
 
-/// Names of the panels, in their order.
-const PANELS: [&str; 4] = ["loss", "score", "learning rate", "other"];
-
-fn panel_of(series: &Series) -> usize {
-    let unit = series.points.iter().all(|p| !p.1.is_finite() || (0.0..=1.0).contains(&p.1));
-    match () {
-        () if series.name.ends_with("lr") => 2,
-        () if series.name.contains("loss") => 0,
-        () if unit => 1,
-        () => 3,
-    }
-}
-
-/// The picture of all series.
-pub fn svg(title: &str, all: &[Series]) -> String {
-    let panels: Vec<(&str, Vec<&Series>)> = PANELS
-        .iter()
-        .enumerate()
-        .map(|(i, &name)| (name, all.iter().filter(|s| panel_of(s) == i).collect()))
-        .filter(|(_, list): &(&str, Vec<&Series>)| !list.is_empty())
-        .collect();
-    let legend = all.iter().map(|s| width(&s.name, 11.0, false)).fold(0.0, f64::max) + 40.0;
+/// The picture of all panels, one below the other.
+pub fn svg(title: &str, panels: &[Panel]) -> String {
+    let all = || panels.iter().flat_map(|panel| &panel.series);
+    let legend = all().map(|s| width(&s.name, 11.0, false)).fold(0.0, f64::max) + 40.0;
     let (w, h) = (LEFT + WIDE + legend, 30.0 + panels.len() as f64 * (TOP + TALL + BOTTOM));
     let mut out = format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" width="{w:.0}" height="{h:.0}" viewBox="0 0 {w:.0} {h:.0}" font-family="{FONTS}" font-size="11">
@@ -43,18 +27,26 @@ pub fn svg(title: &str, all: &[Series]) -> String {
 "##,
         escaped(title)
     );
-    for (i, (name, list)) in panels.iter().enumerate() {
+    for (i, panel) in panels.iter().enumerate() {
         // Writing to a string cannot fail.
-        let _ = panel(name, list, 30.0 + i as f64 * (TOP + TALL + BOTTOM) + TOP, &mut out);
+        let _ = draw(panel, 30.0 + i as f64 * (TOP + TALL + BOTTOM) + TOP, &mut out);
     }
     out + "</svg>\n"
 }
 
-fn panel(name: &str, list: &[&Series], top: f64, out: &mut String) -> std::fmt::Result {
-    let points = || list.iter().flat_map(|s| &s.points).filter(|p| p.1.is_finite());
+fn draw(panel: &Panel, top: f64, out: &mut String) -> std::fmt::Result {
+    let Panel { name, series: list } = panel;
+    let ends = |s: &Series| -> Vec<(f64, f64)> {
+        s.bands.iter().flatten().flat_map(|&(x, low, high)| [(x, low), (x, high)]).collect()
+    };
+    let points: Vec<(f64, f64)> = list
+        .iter()
+        .flat_map(|s| s.points.iter().copied().chain(ends(s)))
+        .filter(|p| p.1.is_finite())
+        .collect();
     let range = |pick: fn(&(f64, f64)) -> f64| {
-        let low = points().map(pick).fold(f64::MAX, f64::min);
-        let high = points().map(pick).fold(f64::MIN, f64::max);
+        let low = points.iter().map(pick).fold(f64::MAX, f64::min);
+        let high = points.iter().map(pick).fold(f64::MIN, f64::max);
         match (low < high, low <= high) {
             (true, _) => (low, high),
             (false, true) => (low - 0.5, high + 0.5),
@@ -98,6 +90,23 @@ fn panel(name: &str, list: &[&Series], top: f64, out: &mut String) -> std::fmt::
     }
     for (i, series) in list.iter().enumerate() {
         let colour = COLOURS[i % COLOURS.len()];
+        for band in &series.bands {
+            let fits = |&&(_, low, high): &&(f64, f64, f64)| {
+                scaled(low).is_finite() && scaled(high).is_finite()
+            };
+            let there = || band.iter().filter(fits);
+            let up = there().map(|&(x, _, high)| (x, high));
+            let back = there().rev().map(|&(x, low, _)| (x, low));
+            let corners: Vec<String> =
+                up.chain(back).map(|(x, y)| format!("{:.1} {:.1}", px(x), py(scaled(y)))).collect();
+            if !corners.is_empty() {
+                let outline = corners.join("L");
+                writeln!(
+                    out,
+                    r##"<path class="band" d="M{outline}Z" fill="{colour}" fill-opacity="0.16"/>"##
+                )?;
+            }
+        }
         // A value that is no number breaks the line.
         let mut line = String::new();
         let mut pen = 'M';

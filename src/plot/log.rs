@@ -1,6 +1,7 @@
-//! Logs of training, as Caffe writes them since its first year.
+//! Logs of training as curves.
 
 use super::{Series, series_of};
+use crate::tools::LogLine;
 
 /// The curves of a log: the smoothed loss (`loss`), the learning rate (`lr`), outputs of the training
 /// net (`train NAME`) and of the test nets (`test NAME`, with a number from the second net on).
@@ -8,46 +9,29 @@ pub fn read_log(text: &str) -> Vec<Series> {
     let mut all = Vec::new();
     let (mut iteration, mut net) = (None, 0usize);
     for line in text.lines() {
-        // `I1122 19:13:44.828763   512 solver.cpp:218] Iteration …`
-        let said = line.split_once("] ").map_or(line, |(_, said)| said).trim();
-        if let Some(rest) = said.strip_prefix("Iteration ") {
-            let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-            let Ok(number) = rest[..digits].parse::<f64>() else { continue };
-            iteration = Some(number);
-            let mut add = |name: &str, field: &str| {
-                if let Some(value) = after(&rest[digits..], field) {
-                    series_of(&mut all, name).points.push((number, value));
-                }
-            };
-            add("loss", ", loss = ");
-            add("lr", ", lr = ");
-            if let Some((_, index)) = rest.split_once("Testing net (#") {
-                net = index.trim_end_matches(')').parse().unwrap_or(0);
-            }
-            continue;
+        let said = LogLine::read(line);
+        iteration = said.iteration.or(iteration);
+        net = said.test_net.unwrap_or(net);
+        let Some(iteration) = iteration else { continue };
+        let mut add = |name: &str, value: f64| {
+            series_of(&mut all, name).points.push((iteration, value));
+        };
+        if let Some(loss) = said.loss {
+            add("loss", loss);
         }
-        let outputs = [("train", "Train net output #"), ("test", "Test net output #")];
-        for (phase, head) in outputs {
-            let Some(rest) = said.strip_prefix(head) else { continue };
-            let Some((_, rest)) = rest.split_once(": ") else { continue };
-            let (Some((name, _)), Some(iteration)) = (rest.split_once(" = "), iteration) else {
-                continue;
-            };
-            let Some(value) = after(rest, " = ") else { continue };
-            let name = match (phase, net) {
-                ("test", 1..) => format!("test {name} #{net}"),
-                _ => format!("{phase} {name}"),
-            };
-            series_of(&mut all, &name).points.push((iteration, value));
+        if let Some(rate) = said.rate {
+            add("lr", rate);
+        }
+        if let Some((name, value)) = said.train {
+            add(&format!("train {name}"), value);
+        }
+        match said.test {
+            Some((name, value)) if net > 0 => add(&format!("test {name} #{net}"), value),
+            Some((name, value)) => add(&format!("test {name}"), value),
+            None => {}
         }
     }
     all
-}
-
-/// The number that follows a piece of text.
-fn after(text: &str, piece: &str) -> Option<f64> {
-    let rest = text.split_once(piece)?.1;
-    rest.split([' ', ',', '(']).next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -75,7 +59,7 @@ something else";
             ("lr", vec![(0.0, 0.01)]),
         ];
         let found = read_log(text);
-        let wanted = wanted.map(|(name, points)| Series { name: name.to_owned(), points });
+        let wanted = wanted.map(|(name, points)| Series { points, ..Series::new(name) });
         assert_eq!(found[..5], wanted);
         assert_eq!(found[5].name, "test accuracy #1");
         assert!(found[5].points[0].1.is_nan());

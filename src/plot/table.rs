@@ -6,8 +6,8 @@ use super::Series;
 pub fn read_csv(text: &str) -> Vec<Series> {
     let mut lines = text.lines();
     let Some(heading) = lines.next() else { return Vec::new() };
-    let named = |name: &str| Series { name: name.trim().to_owned(), points: Vec::new() };
-    let mut all: Vec<Series> = heading.split(',').skip(1).map(named).collect();
+    let names = heading.split(',').skip(1).map(str::trim);
+    let mut all: Vec<Series> = names.map(Series::new).collect();
     for line in lines {
         let mut fields = line.split(',').map(str::trim);
         let Some(Ok(iteration)) = fields.next().map(str::parse) else { continue };
@@ -48,8 +48,8 @@ mod tests {
     #[test]
     fn tables_come_back_as_they_went() {
         let all = vec![
-            Series { name: "a".into(), points: vec![(0.0, 1.5), (10.0, -2.0)] },
-            Series { name: "b".into(), points: vec![(5.0, 1e-9)] },
+            Series { points: vec![(0.0, 1.5), (10.0, -2.0)], ..Series::new("a") },
+            Series { points: vec![(5.0, 1e-9)], ..Series::new("b") },
         ];
         let text = to_csv(&all);
         assert_eq!(text, "iteration,a,b\n0,1.5,\n5,,0.000000001\n10,-2,\n");

@@ -9,6 +9,7 @@ use cortado_proto::caffe::{self, SolverParameter, solver_parameter::SolverMode};
 use cortado_proto::{Diagnostic, NetDef, SolverDef, schema};
 
 use super::policy::POLICIES;
+use super::probe::Probes;
 use super::step::Shown;
 use super::update::{RULES, Regularization};
 use super::{Best, LrPolicy, Pace, Solver, SolverError, SolverOptions, UpdateRule, Watch};
@@ -53,6 +54,7 @@ impl Solver {
             test_nets.push(built);
         }
         let best = Best::wanted(&def, &test_nets)?;
+        let probes = Probes::wanted(&def, &net)?;
         let weights = net.store.weight_count();
         let second = if checked.rule.histories() > 1 { weights } else { 0 };
         Ok(Solver {
@@ -66,6 +68,7 @@ impl Solver {
             iter: 0,
             pace: Pace::default(),
             best,
+            probes,
             began: None,
             asked: false,
             saved: None,
@@ -125,6 +128,9 @@ fn check(def: &SolverDef) -> Result<Checked, Vec<SolverError>> {
     }
     if p.average_loss() < 1 {
         say("average_loss", format!("`average_loss` is at least 1, found {}", p.average_loss()));
+    }
+    if let Some(probe) = p.probe.as_ref().filter(|probe| probe.interval() < 1) {
+        say("probe.interval", format!("`interval` is at least 1, found {}", probe.interval()));
     }
     let policy = LrPolicy::named(p.lr_policy());
     match policy {

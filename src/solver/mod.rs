@@ -10,6 +10,8 @@ mod config;
 mod error;
 mod guards;
 mod policy;
+mod probe;
+mod probe_file;
 mod report;
 mod restore;
 mod snapshot;
@@ -37,6 +39,8 @@ pub use config::examine;
 pub use error::SolverError;
 pub use guards::Guards;
 pub use policy::{LrPolicy, Pace};
+pub use probe::{PERCENTILES, Reading};
+pub use probe_file::{ProbeFile, read_readings};
 pub use report::{Event, shown};
 pub use restore::newest_snapshot;
 pub use snapshot::snapshot_names;
@@ -111,6 +115,7 @@ pub struct Solver {
     iter: u64,
     pace: Pace,
     best: Best,
+    probes: probe::Probes,
     /// Where everything stood when the running iteration began; between iterations none.
     began: Option<Began>,
     /// A snapshot was asked for while something else ran.
@@ -206,6 +211,20 @@ impl Solver {
     /// The seed in use, also when the file asked for a drawn one.
     pub fn seed(&self) -> u64 {
         self.seed
+    }
+
+    /// Where the readings of probes are to go: `probe { file }`, or `PREFIX_probe.csv`. `None` where
+    /// nothing is probed.
+    pub fn probe_file(&self) -> Option<PathBuf> {
+        let probe = self.param.probe.as_ref().filter(|probe| !probe.blob.is_empty())?;
+        Some(match &probe.file {
+            Some(file) => PathBuf::from(file),
+            None => {
+                let mut name = self.prefix.as_os_str().to_owned();
+                name.push("_probe.csv");
+                PathBuf::from(name)
+            }
+        })
     }
 
     /// Something to watch from another thread where the passes of all nets are.

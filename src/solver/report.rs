@@ -35,6 +35,8 @@ pub enum Event<'a> {
         /// Name and mean of every element of the outputs.
         outputs: &'a [(String, f64)],
     },
+    /// Probes were read.
+    Probed(&'a [super::Reading]),
     /// A snapshot is complete.
     Snapshot {
         /// The weights.

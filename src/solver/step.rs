@@ -103,7 +103,9 @@ impl Solver {
             if showing {
                 self.show(watcher);
             }
+            let pending = self.probe();
             self.update(showing, watcher)?;
+            self.tell_readings(pending, watcher);
             self.iter += 1;
             self.began = None;
             let done =

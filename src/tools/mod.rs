@@ -7,6 +7,7 @@ mod eigen;
 pub mod ensemble;
 pub mod features;
 pub mod imageset;
+pub mod log_line;
 pub mod mean;
 pub mod mnist;
 pub mod npy;
@@ -16,6 +17,7 @@ pub mod whitening;
 
 use cortado_layers::LayerError;
 
+pub use log_line::LogLine;
 pub use mean::MeanSum;
 pub use training_log::TrainingLog;
 

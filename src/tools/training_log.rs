@@ -1,9 +1,8 @@
 //! The log of a training as tables, as the original's `parse_log.py` writes them: of this program and
 //! of the original.
 //!
-//! A line counts by what it holds, not by where it comes from: `Iteration N` moves on, `lr = X` and
-//! `Train net output #i: name = X` or `Test net output …` are values of that iteration. As there, a row
-//! has the learning rate known when its first value came, the first row that of the second.
+//! As there, a row has the learning rate known when its first value came, the first row that of the
+//! second.
 
 use std::path::{Path, PathBuf};
 
@@ -11,6 +10,7 @@ use cortado_proto::wire::write_file;
 use jiff::civil::DateTime;
 
 use super::ToolError;
+use super::log_line::LogLine;
 
 /// The rows of one table.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -64,18 +64,13 @@ impl TrainingLog {
             if line.contains("Solving") {
                 start.get_or_insert(time);
             }
-            if let Some(found) = behind(line, "Iteration ").and_then(leading_number) {
-                iteration = Some(found);
-            }
+            let said = LogLine::read(line);
+            iteration = said.iteration.or(iteration);
             let Some(iteration) = iteration else { continue };
-            if let Some(found) = behind(line, "lr = ").and_then(leading_number) {
-                rate = found;
-            }
+            rate = said.rate.unwrap_or(rate);
             let since = time.duration_since(*start.get_or_insert(time)).as_secs_f64();
-            for (table, mark) in
-                [(&mut log.train, "Train net output #"), (&mut log.test, "Test net output #")]
-            {
-                if let Some((name, value)) = output(line, mark) {
+            for (table, output) in [(&mut log.train, said.train), (&mut log.test, said.test)] {
+                if let Some((name, value)) = output {
                     table.put(iteration, since, rate, name, value);
                 }
             }
@@ -189,29 +184,6 @@ fn number(value: f64) -> String {
     }
     let sign = if exponent < 0 { '-' } else { '+' };
     format!("{mantissa}e{sign}{:02}", exponent.abs())
-}
-
-fn behind<'a>(line: &'a str, mark: &str) -> Option<&'a str> {
-    line.find(mark).map(|at| &line[at + mark.len()..])
-}
-
-fn leading_number(text: &str) -> Option<f64> {
-    let end = text.find(|c: char| !matches!(c, '0'..='9' | '.' | 'e' | 'E' | '+' | '-'));
-    let token = &text[..end.unwrap_or(text.len())];
-    // A full stop behind a number belongs to the sentence.
-    token.parse().or_else(|_| token.trim_end_matches('.').parse()).ok()
-}
-
-/// Name and value of an output line: `Test net output #0: accuracy = 0.9`.
-fn output<'a>(line: &'a str, mark: &str) -> Option<(&'a str, f64)> {
-    let (_, rest) = behind(line, mark)?.split_once(": ")?;
-    let (name, value) = rest.split_once(" = ")?;
-    let word = value.split_whitespace().next()?;
-    let value = word.trim_start_matches('-');
-    match value.strip_prefix("nan").or(value.strip_prefix("inf")) {
-        Some(_) => word.parse().ok().map(|value| (name, value)),
-        None => leading_number(word).map(|value| (name, value)),
-    }
 }
 
 /// When a line was written: `I1122 19:13:44.828763 …` or, by newer loggers, `I20261122 …`.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::support::{ROOT, cortado, cortado_in, none, stderr, stdout};
 
-const COMMANDS: [&str; 25] = [
+const COMMANDS: [&str; 26] = [
     "train",
     "test",
     "time",
@@ -16,6 +16,7 @@ const COMMANDS: [&str; 25] = [
     "deploy",
     "draw",
     "plot",
+    "study",
     "fold",
     "convert-bn",
     "bn-recalibrate",

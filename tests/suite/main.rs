@@ -14,8 +14,10 @@ mod lsuv;
 mod messages;
 mod models;
 mod net;
+mod probe;
 mod registry;
 mod solver;
+mod study;
 mod support;
 #[cfg(all(feature = "lmdb", feature = "leveldb", feature = "images"))]
 mod tools;
