@@ -33,7 +33,7 @@ pub enum Color {
 /// within 4 of it: libjpeg-turbo rounds and interpolates colours in another way.
 ///
 /// # Errors
-/// The bytes are no picture, are damaged, or hold more than 8 bits per channel (with
+/// The bytes are no picture, are damaged or cut off (also where OpenCV fills the rest with gray), or hold more than 8 bits per channel (with
 /// [`Color::Native`], where the original refuses them too).
 #[cfg(feature = "images")]
 pub fn decode(bytes: &[u8], color: Color) -> Result<Picture, String> {
@@ -49,6 +49,9 @@ pub fn decode(bytes: &[u8], color: Color) -> Result<Picture, String> {
     let mut decoder = reader.into_decoder().map_err(failed)?;
     let orientation = decoder.orientation().map_err(failed)?;
     let mut picture = DynamicImage::from_decoder(decoder).map_err(failed)?;
+    if format == Some(ImageFormat::Jpeg) && !is_whole_jpeg(bytes) {
+        return Err("it is a damaged picture: the JPEG is cut off before its end marker".to_owned());
+    }
     // imdecode turns a picture as its EXIF data asks, except when it takes the file as it is.
     if color != Color::Native {
         picture.apply_orientation(orientation);
@@ -75,6 +78,26 @@ pub fn decode(bytes: &[u8], color: Color) -> Result<Picture, String> {
             Picture { shape: [1, h, w], data: gray }
         }
     })
+}
+
+/// Whether the pixels of a JPEG end with the marker that ends it (ITU T.81, B.1.1.3): decoders fill
+/// what is missing with gray and say nothing. A preview inside the header has a marker of its own.
+#[cfg(feature = "images")]
+fn is_whole_jpeg(bytes: &[u8]) -> bool {
+    let mut rest = bytes.get(2..).unwrap_or_default();
+    loop {
+        match rest {
+            // Bytes of filling may stand before a marker.
+            [0xff, 0xff, ..] => rest = &rest[1..],
+            [0xff, 0xda, ..] => return rest.windows(2).any(|pair| pair == [0xff, 0xd9]),
+            [0xff, _, high, low, ..] => {
+                let length = usize::from(u16::from_be_bytes([*high, *low]));
+                rest = rest.get(2 + length..).unwrap_or_default();
+            }
+            [_, after @ ..] => rest = after,
+            [] => return false,
+        }
+    }
 }
 
 /// This program was built without pictures.

@@ -55,7 +55,7 @@ impl MeanPicture {
             return Err(format!("its shape is {shown}; one picture is wanted"));
         }
         let wanted = c.checked_mul(h).and_then(|n| n.checked_mul(w));
-        if wanted != Some(data.len()) {
+        if wanted != Some(data.len()) || data.is_empty() {
             return Err(format!("its shape is {shown}, it holds {} values", data.len()));
         }
         Ok(MeanPicture { shape: [c, h, w], data })

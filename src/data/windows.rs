@@ -10,6 +10,7 @@ use cortado_proto::caffe::WindowDataParameter;
 use super::db::Lazy;
 use super::image::{decode, resize};
 use super::{Color, Folder, Item, MeanPicture, Picture, Pixels};
+use crate::files::read_patiently;
 
 /// A part of a picture, corners included.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +45,7 @@ impl Place {
             return Ok(bytes.clone());
         }
         let path = self.folder.find("", &self.path).map_err(|e| e.why)?;
-        let bytes = std::fs::read(&path).map_err(|e| format!("can't read the file: {e}"))?;
+        let bytes = read_patiently(&path).map_err(|e| format!("can't read the file: {e}"))?;
         Ok(Arc::new(bytes))
     }
 }

@@ -6,6 +6,8 @@ mod annotated;
 mod augment;
 #[cfg(all(feature = "lmdb", feature = "leveldb", feature = "images"))]
 mod cifar;
+#[cfg(all(feature = "images", feature = "hdf5"))]
+mod cut;
 #[cfg(all(feature = "lmdb", feature = "leveldb", feature = "images"))]
 mod databases;
 #[cfg(all(feature = "lmdb", feature = "leveldb", feature = "images", feature = "hdf5"))]

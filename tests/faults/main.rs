@@ -11,4 +11,6 @@ mod kills;
 mod machine;
 mod run;
 mod signals;
+#[cfg(all(feature = "lmdb", feature = "leveldb", feature = "images", feature = "hdf5"))]
+mod tools;
 mod torn;

@@ -191,13 +191,16 @@ impl Aside {
                 File::open(entry.path())?.sync_all()?;
             }
         }
-        if to.exists() {
-            fs::remove_dir_all(to)?;
+        let replaces = to.exists();
+        match replaces {
+            true => exchange(&self.path, to)?,
+            false => fs::rename(&self.path, to)?,
         }
-        fs::rename(&self.path, to)?;
         self.lock = None;
         let above = to.parent().filter(|above| !above.as_os_str().is_empty());
-        sync_folder(above.unwrap_or(Path::new(".")))
+        sync_folder(above.unwrap_or(Path::new(".")))?;
+        // Only now that the new one is safe may the old one go.
+        if replaces { fs::remove_dir_all(&self.path) } else { Ok(()) }
     }
 }
 
@@ -209,6 +212,36 @@ impl Drop for Aside {
             let _ = fs::remove_dir_all(&self.path);
         }
     }
+}
+
+/// The new folder takes the name of the old one and the old one that of the new: at every moment
+/// the name is that of a whole database.
+#[cfg(target_os = "linux")]
+fn exchange(new: &Path, old: &Path) -> std::io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match renameat_with(CWD, new, CWD, old, RenameFlags::EXCHANGE) {
+        // File systems of the network may not know how.
+        Err(_) => exchange_in_steps(new, old),
+        Ok(()) => Ok(()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn exchange(new: &Path, old: &Path) -> std::io::Result<()> {
+    exchange_in_steps(new, old)
+}
+
+/// A program killed in between leaves both whole, the old one as `NAME.partial.old`.
+fn exchange_in_steps(new: &Path, old: &Path) -> std::io::Result<()> {
+    let mut name = new.as_os_str().to_os_string();
+    name.push(".old");
+    let aside = PathBuf::from(name);
+    fs::rename(old, &aside)?;
+    if let Err(e) = fs::rename(new, old) {
+        fs::rename(&aside, old)?;
+        return Err(e);
+    }
+    fs::rename(&aside, new)
 }
 
 #[cfg(unix)]
