@@ -188,7 +188,7 @@ impl Bench<'_> {
         let (x, w, bias) = (numbers(g.input_len()), numbers(g.weight_len()), numbers(oc));
         let mut y = numbers(g.output_len());
 
-        let packed = k.pack_conv(&g, &w, ConvAlgo::Auto);
+        let packed = k.pack_conv(&g, &w, ConvAlgo::Auto, false);
         self.measure(p, "conv_nchw", work, || {
             k.conv_forward(&g, &x, &w, Some(&packed), Some(&bias), &mut y);
         });

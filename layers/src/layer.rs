@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use cortado_kernels::{Kernels, SrcDst, Write};
+use cortado_kernels::{Dest, Kernels, SrcDst, Write};
 use cortado_proto::caffe::FillerParameter;
 
-use crate::{LayerError, Layout, Packs, Rng, Shape, Tensor, View, ViewMut, filler};
+use crate::{LayerError, Layout, Packs, Rng, Shape, Tensor, View, ViewMut, filler, tensor};
 
 /// Whether a net trains or is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -239,6 +239,13 @@ pub struct DiffMut<'a> {
     pub data: &'a mut [f32],
     /// Whether to overwrite, or to add because another reader of the blob came first.
     pub write: Write,
+}
+
+impl DiffMut<'_> {
+    /// The diff as a convolution writes it.
+    pub fn dest(&mut self) -> Dest<'_> {
+        tensor::dest(self.layout, self.shape, self.data)
+    }
 }
 
 /// What a layer is lent for its backward pass.

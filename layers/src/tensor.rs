@@ -1,5 +1,6 @@
 //! Tensors, and the views of them that layers and kernels get.
 
+use cortado_kernels::{Blocked, BlockedMut, BlockedRef, Dest, Source};
 use ndarray::{ArrayViewD, ArrayViewMutD, IxDyn};
 
 use crate::Shape;
@@ -102,7 +103,27 @@ pub struct ViewMut<'a> {
     pub data: &'a mut [f32],
 }
 
+impl Layout {
+    /// The blocks in which a blob of this shape lies; `None` for planes.
+    pub fn blocked(self, shape: &Shape) -> Option<Blocked> {
+        match (self, &shape[..]) {
+            (Layout::Nchw16c { halo }, &[n, c, h, w]) => {
+                Some(Blocked { n, c, h, w, halo: halo.into() })
+            }
+            _ => None,
+        }
+    }
+}
+
 impl<'a> View<'a> {
+    /// The blob as a convolution reads it.
+    pub fn source(&self) -> Source<'a> {
+        match self.layout.blocked(self.shape) {
+            Some(of) => Source::Blocked(BlockedRef::new(self.data, of)),
+            None => Source::Planes(self.data),
+        }
+    }
+
     /// The blob as an ndarray view.
     pub fn array(&self) -> ArrayViewD<'a, f32> {
         debug_assert_eq!(self.layout, Layout::Nchw);
@@ -112,6 +133,11 @@ impl<'a> View<'a> {
 }
 
 impl ViewMut<'_> {
+    /// The blob as a convolution writes it.
+    pub fn dest(&mut self) -> Dest<'_> {
+        dest(self.layout, self.shape, self.data)
+    }
+
     /// The blob as an ndarray view.
     pub fn array(&mut self) -> ArrayViewMutD<'_, f32> {
         debug_assert_eq!(self.layout, Layout::Nchw);
@@ -122,5 +148,12 @@ impl ViewMut<'_> {
     /// The same blob, to read.
     pub fn as_view(&self) -> View<'_> {
         View { shape: self.shape, layout: self.layout, data: self.data }
+    }
+}
+
+pub(crate) fn dest<'a>(layout: Layout, shape: &Shape, data: &'a mut [f32]) -> Dest<'a> {
+    match layout.blocked(shape) {
+        Some(of) => Dest::Blocked(BlockedMut::new(data, of)),
+        None => Dest::Planes(data),
     }
 }

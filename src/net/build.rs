@@ -78,6 +78,7 @@ impl Net {
             trace: None,
             pulse,
             max_memory: options.max_memory,
+            shown: Vec::new(),
         };
         net.check(options.gradients, param.force_backward())?;
         net.limit_memory(options.max_memory)?;

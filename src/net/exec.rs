@@ -25,6 +25,7 @@ impl Net {
             self.limit_kept(i, kept)?;
         }
         self.limit_memory(self.max_memory)?;
+        self.choose_layouts();
         match self.is_planned() {
             true => {
                 self.filled = 0;
@@ -219,6 +220,8 @@ impl Net {
         }
         let mut taken: Short<Vec<f32>> =
             node.tops.iter().map(|&b| take(&mut storages[blobs[b].storage].data)).collect();
+        let layouts: Short<Layout> =
+            node.tops.iter().map(|&b| storages[blobs[b].storage].layout).collect();
         let result = {
             let bottoms: Short<Option<View>> = (0..node.bottoms.len())
                 .map(|j| {
@@ -230,7 +233,8 @@ impl Net {
                 .tops
                 .iter()
                 .zip(&mut taken)
-                .map(|(&b, data)| ViewMut { shape: &blobs[b].shape, layout: Layout::Nchw, data })
+                .zip(&layouts)
+                .map(|((&b, data), &layout)| ViewMut { shape: &blobs[b].shape, layout, data })
                 .collect();
             let phase = self.state.phase;
             let key = RngKey { seed: self.seed, pass: self.passes, replica: 0 };
@@ -331,8 +335,8 @@ impl Net {
                 .enumerate()
                 .map(|(j, &b)| {
                     let lent = in_place(j) && matches!(node.diff_to.get(j), Some(DiffTo::Blob(_)));
-                    let data = &storages[blobs[b].storage].diff[..];
-                    (!lent).then(|| View { shape: &blobs[b].shape, layout: Layout::Nchw, data })
+                    let Storage { diff, layout, .. } = &storages[blobs[b].storage];
+                    (!lent).then(|| View { shape: &blobs[b].shape, layout: *layout, data: diff })
                 })
                 .collect();
             let mut bottom_diffs: Vec<Option<DiffMut>> = taken
@@ -345,7 +349,8 @@ impl Net {
                         DiffTo::Blob(write) => write,
                         DiffTo::Spare => Write::Set,
                     };
-                    Some(DiffMut { shape, layout: Layout::Nchw, data, write })
+                    let layout = storages[blobs[node.bottoms[j]].storage].layout;
+                    Some(DiffMut { shape, layout, data, write })
                 })
                 .collect();
             let (params, weight_slab, diff_slab, state_slab) = store.lend();
@@ -476,7 +481,8 @@ impl Lender<'_> {
 }
 
 fn view<'a>(blob: &'a Blob, storages: &'a [Storage]) -> View<'a> {
-    View { shape: &blob.shape, layout: Layout::Nchw, data: &storages[blob.storage].data }
+    let Storage { data, layout, .. } = &storages[blob.storage];
+    View { shape: &blob.shape, layout: *layout, data }
 }
 
 /// Parts of a slab that do not overlap, all to write at once, in the order of `ranges`.

@@ -130,7 +130,7 @@ impl Net {
     }
 
     /// What a layer means here.
-    fn meaning(&self, i: usize) -> Option<Prim> {
+    pub(super) fn meaning(&self, i: usize) -> Option<Prim> {
         meaning(self, &self.nodes[i], &mut Vec::new())
     }
 
@@ -146,7 +146,11 @@ impl Net {
         let k = kernels();
         run.mean.resize(c, 0.0);
         run.inv_std.resize(c, 0.0);
-        k.moments(outer, c, inner, x, &mut run.mean, &mut run.inv_std);
+        let blocked = storages[blobs[run.bottom].storage].layout.blocked(shape);
+        match blocked {
+            Some(of) => k.moments_blocked(of, x, &mut run.mean, &mut run.inv_std),
+            None => k.moments(outer, c, inner, x, &mut run.mean, &mut run.inv_std),
+        }
         let (norm, scale) = (&nodes[run.first], &nodes[run.first + 1]);
         store.touch(norm.state.iter().map(|&p| norm.params[p]));
         let ids: Short<ParamId> = norm.state.iter().map(|&p| norm.params[p]).collect();
@@ -160,7 +164,11 @@ impl Net {
         run.inv_std.iter_mut().for_each(|var| *var = 1.0 / (*var + run.eps).sqrt());
         let [gamma, beta] = [0, 1].map(|p| &weights[params[scale.params[p]].range.clone()]);
         let (mean, inv_std, relu) = (&run.mean[..], &run.inv_std[..], run.relu);
-        k.normalize(dims, Normalizer { mean, inv_std, gamma, beta, relu }, x, &mut y);
+        let of_run = Normalizer { mean, inv_std, gamma, beta, relu };
+        match blocked {
+            Some(of) => k.normalize_blocked(of, of_run, x, &mut y),
+            None => k.normalize(dims, of_run, x, &mut y),
+        }
         storages[blobs[run.top].storage].data = y;
     }
 
@@ -180,8 +188,11 @@ impl Net {
         let wanted = |p: usize, part: Option<_>| part.filter(|_| scale.weight_grads[p]);
         let sums = [0, 1].map(|p| wanted(p, parts.next()));
         let (mean, inv_std, relu) = (&run.mean[..], &run.inv_std[..], run.relu);
-        let of = Normalizer { mean, inv_std, gamma, beta, relu };
-        kernels().normalize_backward(dims, of, x, &mut diff, sums);
+        let of_run = Normalizer { mean, inv_std, gamma, beta, relu };
+        match storages[to].layout.blocked(&blobs[run.bottom].shape) {
+            Some(of) => kernels().normalize_backward_blocked(of, of_run, x, &mut diff, sums),
+            None => kernels().normalize_backward(dims, of_run, x, &mut diff, sums),
+        }
         storages[from].diff = take(&mut storages[to].diff);
         storages[to].diff = diff;
     }

@@ -6,6 +6,7 @@
 //! only used run faster; [`weights`] copies trained weights in and out.
 
 mod assume;
+mod blocks;
 mod build;
 mod check;
 mod debug;
@@ -151,6 +152,8 @@ pub(crate) struct Blob {
 pub(crate) struct Storage {
     pub data: Vec<f32>,
     pub diff: Vec<f32>,
+    /// How both lie.
+    pub layout: Layout,
     /// Whether backward uses the diff.
     pub has_diff: bool,
     /// Whether the diff starts a backward pass at zero (and the seeds are added to it).
@@ -240,6 +243,8 @@ pub struct Net {
     trace: Option<Option<NonFinite>>,
     pulse: Arc<Pulse>,
     max_memory: u64,
+    /// What was shown last of a blob that lies in blocks.
+    shown: Vec<f32>,
 }
 
 impl Net {
@@ -313,13 +318,13 @@ impl Net {
         LayerInfo::new(self, index)
     }
 
-    /// Data of a blob: the last value of its name. `None` where a planned pass has left no value:
-    /// [`Net::read`] computes it, [`Net::keep`] asks for it before the pass.
+    /// Data of a blob: the last value of its name. `None` where a planned pass has left no value, or
+    /// one in blocks of channels: [`Net::read`] gives it, [`Net::keep`] asks for it before the pass.
     pub fn blob(&self, name: &str) -> Option<View<'_>> {
         let &id = self.by_name.get(name)?.last()?;
         let blob = &self.blobs[id];
         let data = &self.storages[blob.storage].data;
-        let there = data.len() == blob.shape.count();
+        let there = data.len() == blob.shape.count() && self.blocked(id).is_none();
         there.then_some(View { shape: &blob.shape, layout: Layout::Nchw, data })
     }
 
@@ -330,12 +335,13 @@ impl Net {
     }
 
     /// Diff of a blob after backward: that of the first value of its name. `None` when backward
-    /// writes none.
+    /// writes none, or in blocks of channels: [`Net::keep`] brings it back.
     pub fn diff(&self, name: &str) -> Option<View<'_>> {
         let &id = self.by_name.get(name)?.first()?;
         let blob = &self.blobs[id];
         let storage = &self.storages[blob.storage];
         let written = storage.has_diff && storage.diff.len() == blob.shape.count();
+        let written = written && self.blocked(id).is_none();
         written.then_some(View { shape: &blob.shape, layout: Layout::Nchw, data: &storage.diff })
     }
 
@@ -349,8 +355,9 @@ impl Net {
     pub fn input_mut(&mut self, name: &str) -> Option<ViewMut<'_>> {
         let &id = self.by_name.get(name)?.first()?;
         let blob = &self.blobs[id];
+        let planes = self.storages[blob.storage].layout == Layout::Nchw;
         let data = &mut self.storages[blob.storage].data;
-        let there = data.len() == blob.shape.count();
+        let there = planes && data.len() == blob.shape.count();
         there.then_some(ViewMut { shape: &blob.shape, layout: Layout::Nchw, data })
     }
 

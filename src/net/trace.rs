@@ -100,15 +100,16 @@ impl Net {
             .collect()
     }
 
-    /// Layers of a type, each with the data of its top, N x C x rest.
+    /// Layers of a type, each with the data of its top, N x C x rest, in planes.
     pub(crate) fn tops_of_type<'a>(
         &'a self,
         type_name: &'a str,
-    ) -> impl Iterator<Item = (usize, &'a str, &'a [usize], &'a [f32])> {
+    ) -> impl Iterator<Item = (usize, &'a str, &'a [usize], Vec<f32>)> {
         self.nodes.iter().enumerate().filter_map(move |(i, node)| {
-            let blob = &self.blobs[*node.tops.first()?];
-            let data = &self.storages[blob.storage].data[..];
-            (node.def.r#type() == type_name).then(|| (i, node.def.name(), &blob.shape[..], data))
+            let &top = node.tops.first()?;
+            let blob = &self.blobs[top];
+            let data = || self.planes(top, &self.storages[blob.storage].data);
+            (node.def.r#type() == type_name).then(|| (i, node.def.name(), &blob.shape[..], data()))
         })
     }
 

@@ -105,9 +105,9 @@ impl Target {
         items.flat_map(|item| &item[unit * area..(unit + 1) * area]).copied().collect()
     }
 
-    fn read(&self, net: &Net, iter: u64) -> Reading {
+    fn read(&self, net: &mut Net, iter: u64) -> Reading {
         let mut reading = Reading { iter, probe: self.asked.clone(), ..Reading::default() };
-        if let Some(blob) = net.blob(&self.blob) {
+        if let Ok(blob) = net.read(&self.blob) {
             let mut values = self.pick(blob.shape, blob.data);
             let units = if self.unit.is_some() { 1 } else { channels(blob.shape) };
             reading.dead = dead_share(&values, blob.shape, units);
@@ -115,7 +115,8 @@ impl Target {
             reading.percentiles = PERCENTILES.map(|p| percentile(&mut values, p));
         }
         let norm = |values: &[f32]| kernels().sum_sq(values).sqrt();
-        reading.gradient = net.diff(&self.blob).map(|diff| norm(&self.pick(diff.shape, diff.data)));
+        let diff = net.read_diff(&self.blob);
+        reading.gradient = diff.map(|diff| norm(&self.pick(diff.shape, diff.data)));
         reading.weight_gradient = self.weight.map(|id| norm(net.store.diff(id)));
         reading
     }
@@ -167,16 +168,17 @@ fn dead_share(values: &[f32], shape: &[usize], units: usize) -> f64 {
 
 impl Solver {
     /// Readings of this iteration, but for what the update tells.
-    pub(super) fn probe(&self) -> Pending {
+    pub(super) fn probe(&mut self) -> Pending {
         let Probes { targets, interval } = &self.probes;
         if targets.is_empty() || !self.iter.is_multiple_of(*interval) {
             return Vec::new();
         }
         let passes = f64::from(self.param.iter_size().max(1));
+        let net = &mut self.net;
         let read = |target: &Target| {
-            let mut reading = target.read(&self.net, self.iter);
+            let mut reading = target.read(net, self.iter);
             reading.weight_gradient = reading.weight_gradient.map(|norm| norm / passes);
-            (reading, target.weight.map(|id| (id, self.net.store.data(id).to_vec())))
+            (reading, target.weight.map(|id| (id, net.store.data(id).to_vec())))
         };
         targets.iter().map(read).collect()
     }

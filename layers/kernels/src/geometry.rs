@@ -17,6 +17,15 @@ pub struct Window {
     pub dilation: usize,
 }
 
+impl Window {
+    /// Zeros that windows meet on one side at most.
+    pub(crate) fn reach(&self) -> usize {
+        let last = self.output.saturating_sub(1) * self.stride;
+        let end = last + self.kernel.saturating_sub(1) * self.dilation + 1;
+        self.pad.max(end.saturating_sub(self.pad + self.input))
+    }
+}
+
 /// A convolution over any number of spatial axes, blobs as `[n][channels][axes...]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConvGeometry {

@@ -27,7 +27,7 @@ mod update;
 mod vmath;
 
 pub use blocked::{
-    Act, Add, AlignedVec, Blocked, BlockedMut, BlockedRef, ConvAlgo, Epilogue, PackedBlocked,
+    Act, Add, AlignedVec, Blocked, BlockedMut, BlockedRef, ConvAlgo, Dest, Epilogue, PackedBlocked,
     PackedFc, Source,
 };
 pub use conv::PackedConv;

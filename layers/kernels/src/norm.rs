@@ -145,15 +145,15 @@ pub struct Normalizer<'a> {
 }
 
 /// What a channel's loops need.
-#[derive(Clone, Copy)]
-struct Channel {
-    mean: f32,
-    inv_std: f32,
-    scale: f32,
-    shift: f32,
-    low: f32,
-    mean_dz: f32,
-    mean_dz_x: f32,
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Channel {
+    pub mean: f32,
+    pub inv_std: f32,
+    pub scale: f32,
+    pub shift: f32,
+    pub low: f32,
+    pub mean_dz: f32,
+    pub mean_dz_x: f32,
 }
 
 impl Channel {
@@ -164,19 +164,36 @@ impl Channel {
     }
 
     #[inline(always)]
-    fn x_norm(self, x: f32) -> f32 {
+    pub fn x_norm(self, x: f32) -> f32 {
         (x - self.mean) * self.inv_std
     }
 
     /// dy where the rectifier let z through.
     #[inline(always)]
-    fn dz(self, dy: f32, x: f32) -> f32 {
+    pub fn dz(self, dy: f32, x: f32) -> f32 {
         if self.z(x) > self.low { dy } else { 0.0 }
+    }
+
+    /// Takes the means of `count` gradients, and adds their `sums` to dγ and dβ of the first `c`.
+    pub fn learn(
+        channels: &mut [Channel],
+        sums: &[[f64; 2]],
+        count: f64,
+        c: usize,
+        [dgamma, dbeta]: [Option<&mut [f32]>; 2],
+    ) {
+        for (of, [dz, dz_x]) in channels.iter_mut().zip(sums) {
+            (of.mean_dz, of.mean_dz_x) = ((dz / count) as f32, (dz_x / count) as f32);
+        }
+        for (to, i) in [(dbeta, 0), (dgamma, 1)] {
+            let pairs = to.into_iter().flatten().zip(&sums[..c]);
+            pairs.for_each(|(to, sums)| *to += sums[i] as f32);
+        }
     }
 }
 
 impl Normalizer<'_> {
-    fn channels(&self) -> Vec<Channel> {
+    pub(crate) fn channels(&self) -> Vec<Channel> {
         let channel = |ch: usize| {
             let (mean, inv_std) = (self.mean[ch], self.inv_std[ch]);
             let scale = self.gamma[ch] * inv_std;
@@ -223,7 +240,7 @@ impl Kernels {
         n: Normalizer<'_>,
         x: &[f32],
         diff: &mut [f32],
-        [dgamma, dbeta]: [Option<&mut [f32]>; 2],
+        gradients: [Option<&mut [f32]>; 2],
     ) {
         let shape = Channels::new(outer, c, inner, x.len());
         let mut channels = n.channels();
@@ -232,13 +249,7 @@ impl Kernels {
             [dz, dz * f64::from(of.x_norm(x))]
         });
         let count = (outer * inner) as f64;
-        for (of, [dz, dz_x]) in channels.iter_mut().zip(&sums) {
-            (of.mean_dz, of.mean_dz_x) = ((dz / count) as f32, (dz_x / count) as f32);
-        }
-        for (to, i) in [(dbeta, 0), (dgamma, 1)] {
-            let pairs = to.into_iter().flatten().zip(&sums);
-            pairs.for_each(|(to, sums)| *to += sums[i] as f32);
-        }
+        Channel::learn(&mut channels, &sums, count, c, gradients);
         for_io_blocks(SrcDst::InPlace(diff), |at, mut part| {
             let len = part.len();
             let x = &x[at..at + len];

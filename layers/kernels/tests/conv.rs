@@ -30,7 +30,7 @@ fn check(g: &ConvGeometry) {
     reference::conv::backward_weights(g, &x, &dy, &mut dw_e);
     let raised: Vec<f32> = dx_e.iter().map(|v| v + 1.0).collect();
     for k in available() {
-        let packed = k.pack_conv(g, &w, ConvAlgo::Direct);
+        let packed = k.pack_conv(g, &w, ConvAlgo::Direct, false);
         for packed in [None, Some(&packed)] {
             let mut y = vec![f32::NAN; y_e.len()];
             k.conv_forward(g, &x, &w, packed, Some(&bias), &mut y);

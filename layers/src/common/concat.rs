@@ -5,8 +5,8 @@ use cortado_proto::defaults::concat_axis;
 
 use super::slabs::copy_rows;
 use crate::{
-    Alias, Arity, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, LowerCx,
-    Needs, Prim, Reshape,
+    Alias, Arity, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Layouts,
+    LowerCx, Needs, Prim, Reshape,
 };
 
 /// The layer type.
@@ -14,6 +14,7 @@ pub static KIND: LayerKind = LayerKind::new("Concat", build, &DOC)
     .bottoms(Arity::at_least(1))
     .needs(needs)
     .alias(Alias::OneToOne)
+    .layouts(Layouts::Blocked)
     .lower(lower);
 
 static DOC: LayerDoc = LayerDoc {

@@ -4,14 +4,17 @@ use cortado_proto::caffe::EltwiseParameter;
 use cortado_proto::caffe::eltwise_parameter::EltwiseOp;
 
 use crate::{
-    Arity, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, LowerCx, Needs,
-    Prim, Reshape,
+    Arity, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Layouts, LowerCx,
+    Needs, Prim, Reshape,
 };
 use cortado_kernels::Write;
 
 /// The layer type.
-pub static KIND: LayerKind =
-    LayerKind::new("Eltwise", build, &DOC).bottoms(Arity::at_least(2)).needs(needs).lower(lower);
+pub static KIND: LayerKind = LayerKind::new("Eltwise", build, &DOC)
+    .bottoms(Arity::at_least(2))
+    .needs(needs)
+    .lower(lower)
+    .layouts(Layouts::Elementwise);
 
 static DOC: LayerDoc = LayerDoc {
     params: &["eltwise_param"],

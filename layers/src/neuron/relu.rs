@@ -3,11 +3,14 @@
 use cortado_kernels::{Kernels, SrcDst, Write};
 
 use super::pointwise::{Neuron, Pointwise};
-use crate::{Act, Layer, LayerDef, LayerDoc, LayerError, LayerKind, LowerCx, Needs, Prim};
+use crate::{Act, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Layouts, LowerCx, Needs, Prim};
 
 /// The layer type.
-pub static KIND: LayerKind =
-    LayerKind::new("ReLU", build, &DOC).in_place().needs(needs).lower(lower);
+pub static KIND: LayerKind = LayerKind::new("ReLU", build, &DOC)
+    .in_place()
+    .needs(needs)
+    .lower(lower)
+    .layouts(Layouts::Elementwise);
 
 static DOC: LayerDoc = LayerDoc {
     params: &["relu_param"],

@@ -6,13 +6,17 @@ use cortado_proto::caffe::ConvolutionParameter;
 use super::conv_shape::{ConvShape, check_channels, same_shapes};
 use crate::filler::or_zero;
 use crate::{
-    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, LowerCx, Needs, Prim,
-    Reshape, SetUp, Shape,
+    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Layout, Layouts, LowerCx,
+    Needs, Prim, Reshape, SetUp, Shape,
 };
 
 /// The layer type.
-pub static KIND: LayerKind =
-    LayerKind::new("Convolution", build, &DOC).pairs().needs(needs).macs(macs).lower(lower);
+pub static KIND: LayerKind = LayerKind::new("Convolution", build, &DOC)
+    .pairs()
+    .needs(needs)
+    .macs(macs)
+    .lower(lower)
+    .layouts(Layouts::Blocked);
 
 static DOC: LayerDoc = LayerDoc {
     params: &["convolution_param"],
@@ -115,14 +119,18 @@ impl Layer for ConvolutionLayer {
         let (k, weights) = (cx.k, cx.weights[0].data);
         let bias = cx.weights.get(1).map(|bias| bias.data);
         // Training takes the fastest form; use is exact, and fast by way of plans.
-        let (form, algo) = match cx.backward {
-            true => ("conv in training", ConvAlgo::Auto),
-            false => ("conv", ConvAlgo::Direct),
+        let planes = |layout: Layout| layout == Layout::Nchw;
+        let blocks = !cx.bottoms.iter().flatten().all(|bottom| planes(bottom.layout))
+            || !cx.tops.iter().all(|top| planes(top.layout));
+        let (form, algo) = match (cx.backward, blocks) {
+            (true, true) => ("conv in blocks", ConvAlgo::Auto),
+            (true, false) => ("conv in training", ConvAlgo::Auto),
+            (false, _) => ("conv", ConvAlgo::Direct),
         };
-        let packed = cx.packs.get(0, form, || k.pack_conv(g, weights, algo));
+        let packed = cx.packs.get(0, form, || k.pack_conv(g, weights, algo, blocks));
         for (bottom, top) in cx.bottoms.iter().zip(cx.tops.iter_mut()) {
             let Some(bottom) = bottom else { continue };
-            k.conv_forward(g, bottom.data, weights, Some(&packed), bias, top.data);
+            k.conv_forward(g, bottom.source(), weights, Some(&packed), bias, top.dest());
         }
         Ok(())
     }
@@ -134,13 +142,14 @@ impl Layer for ConvolutionLayer {
             let Some(dy) = cx.top_diffs[i] else { continue };
             let x = cx.bottom(i);
             if let Some(Some(bias)) = cx.weight_diffs.get_mut(1) {
-                k.conv_backward_bias(g.n, g.oc, g.spatial_out(), dy.data, bias.data);
+                k.conv_backward_bias(g.n, g.oc, g.spatial_out(), dy.source(), bias.data);
             }
             if let Some(dw) = &mut cx.weight_diffs[0] {
-                k.conv_backward_weights(g, x.data, dy.data, dw.data);
+                k.conv_backward_weights(g, x.source(), dy.source(), dw.data);
             }
             if let Some(dx) = &mut cx.bottom_diffs[i] {
-                k.conv_backward_data(g, dy.data, weights, None, dx.write, ConvAlgo::Auto, dx.data);
+                let (write, algo) = (dx.write, ConvAlgo::Auto);
+                k.conv_backward_data(g, dy.source(), weights, None, write, algo, dx.dest());
             }
         }
         Ok(())

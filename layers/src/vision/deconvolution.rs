@@ -109,7 +109,7 @@ impl Layer for DeconvolutionLayer {
         let algo = if cx.backward { ConvAlgo::Auto } else { ConvAlgo::Direct };
         for (bottom, top) in cx.bottoms.iter().zip(cx.tops.iter_mut()) {
             let Some(bottom) = bottom else { continue };
-            k.conv_backward_data(g, bottom.data, weights, bias, Write::Set, algo, top.data);
+            k.conv_backward_data(g, bottom.data, weights, bias, Write::Set, algo, &mut *top.data);
         }
         Ok(())
     }
@@ -128,10 +128,10 @@ impl Layer for DeconvolutionLayer {
             }
             if let Some(dx) = &mut cx.bottom_diffs[i] {
                 match dx.write {
-                    Write::Set => k.conv_forward(g, dy.data, weights, None, None, dx.data),
+                    Write::Set => k.conv_forward(g, dy.data, weights, None, None, &mut *dx.data),
                     Write::Add => {
                         let made = &mut cx.scratch[..dx.data.len()];
-                        k.conv_forward(g, dy.data, weights, None, None, made);
+                        k.conv_forward(g, dy.data, weights, None, None, &mut *made);
                         k.axpy(1.0, made, dx.data);
                     }
                 }

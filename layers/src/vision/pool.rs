@@ -4,7 +4,7 @@ use cortado_kernels::{Kernels, PoolGeometry, Write};
 use cortado_proto::caffe::pooling_parameter::PoolMethod;
 use rand::RngExt;
 
-use crate::{LayerError, Phase, Rng};
+use crate::{LayerError, Phase, Rng, Tensor};
 
 /// Windows, and what is done to each.
 pub(super) struct Pool {
@@ -37,6 +37,30 @@ impl Pool {
                 k.stochastic_pool_train(&self.geometry, x, &uniform, y, mask);
             }
             (PoolMethod::Stochastic, _) => k.stochastic_pool_test(&self.geometry, x, y),
+        }
+    }
+
+    /// From `x` to `y`, both in blocks; the maximum or the mean.
+    pub fn forward_blocked(&self, k: &Kernels, x: &[f32], y: &mut [f32], saved: &mut [Tensor]) {
+        let g = &self.geometry;
+        match (self.method, saved.first_mut()) {
+            (PoolMethod::Max, Some(mask)) => k.max_pool_blocked_mask(g, x, y, mask.bits_mut()),
+            _ => k.ave_pool_in_blocks(g, x, y),
+        }
+    }
+
+    /// From `dy` to `dx`, both in blocks.
+    pub fn backward_blocked(
+        &self,
+        k: &Kernels,
+        dy: &[f32],
+        mask: &[u32],
+        write: Write,
+        dx: &mut [f32],
+    ) {
+        match self.method {
+            PoolMethod::Ave => k.ave_pool_blocked_backward(&self.geometry, dy, write, dx),
+            _ => k.max_pool_blocked_backward(&self.geometry, dy, mask, write, dx),
         }
     }
 

@@ -8,7 +8,7 @@ use cortado_proto::defaults::pool_axes;
 use super::pool::Pool;
 use crate::{
     Arity, Backward, Forward, GradBottoms, Layer, LayerDef, LayerDoc, LayerError, LayerKind,
-    LowerCx, Needs, PoolKind, Prim, Reshape, Shape,
+    Layout, Layouts, LowerCx, Needs, PoolKind, Prim, Reshape, Shape,
 };
 
 /// The layer type.
@@ -16,7 +16,8 @@ pub static KIND: LayerKind = LayerKind::new("Pooling", build, &DOC)
     .tops(Arity::between(1, 2))
     .needs(needs)
     .grads(GradBottoms::Only(&[0]))
-    .lower(lower);
+    .lower(lower)
+    .layouts(Layouts::Blocked);
 
 static DOC: LayerDoc = LayerDoc {
     params: &["pooling_param"],
@@ -141,6 +142,10 @@ impl Layer for PoolingLayer {
     fn forward(&mut self, cx: &mut Forward<'_>) -> Result<(), LayerError> {
         let Some(pool) = &self.pool else { return Ok(()) };
         let x = cx.bottom(0).data;
+        if cx.bottom(0).layout != Layout::Nchw {
+            pool.forward_blocked(cx.k, x, cx.tops[0].data, cx.saved);
+            return Ok(());
+        }
         let drawn = pool.method == PoolMethod::Stochastic;
         let wanted = cx.backward || cx.tops.len() > 1 || drawn;
         let mask = cx.saved.first_mut().filter(|_| wanted).map(|mask| mask.bits_mut());
@@ -157,6 +162,10 @@ impl Layer for PoolingLayer {
         let (Some(pool), Some(dy)) = (&self.pool, cx.top_diffs[0]) else { return Ok(()) };
         let Some(dx) = &mut cx.bottom_diffs[0] else { return Ok(()) };
         let mask = cx.saved.first().map_or(&[][..], |mask| mask.bits());
+        if dx.layout != Layout::Nchw {
+            pool.backward_blocked(cx.k, dy.data, mask, dx.write, dx.data);
+            return Ok(());
+        }
         pool.backward(cx.k, cx.phase, dy.data, mask, dx.write, dx.data)
     }
 }

@@ -65,6 +65,7 @@ impl Net {
             self.kept.insert(id);
         }
         self.forget_plan();
+        self.choose_layouts();
         Ok(())
     }
 
@@ -72,6 +73,7 @@ impl Net {
     pub fn keep_all(&mut self) {
         self.planning = false;
         self.forget_plan();
+        self.choose_layouts();
     }
 
     /// Whether forward passes are planned.

@@ -128,7 +128,7 @@ impl Packing<'_> {
                 let (key, version) = key("folded conv");
                 Weights::Plain(cache.shared(key, version, || {
                     let weights = folded_weights(item, prim, bare, true).into_owned();
-                    let packed = k.pack_conv(g, &weights, ConvAlgo::Direct);
+                    let packed = k.pack_conv(g, &weights, ConvAlgo::Direct, false);
                     (weights, packed)
                 }))
             }

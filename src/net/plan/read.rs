@@ -1,6 +1,6 @@
 //! Blobs that a planned pass has left no value of, made when they are asked for.
 
-use cortado_layers::View;
+use cortado_layers::{Layout, View};
 
 use crate::net::{Net, NetError, NetErrorKind, Node, threads};
 
@@ -15,10 +15,31 @@ impl Net {
         let Some(&id) = self.by_name.get(name).and_then(|ids| ids.last()) else {
             return Err(self.no_blob(name));
         };
+        if self.blob(name).is_none() && self.blocked(id).is_some() {
+            self.shown = self.planes(id, &self.storages[self.blobs[id].storage].data);
+            let shape = &self.blobs[id].shape;
+            return Ok(View { shape, layout: Layout::Nchw, data: &self.shown });
+        }
         if self.blob(name).is_none() {
             self.recompute(name, self.blobs[id].maker + 1)?;
         }
         self.blob(name).ok_or_else(|| gone(name, &self.nodes[self.blobs[id].maker]))
+    }
+
+    /// Diff of a blob after a backward pass: that of the first value of its name. `None` when backward
+    /// writes none.
+    pub fn read_diff(&mut self, name: &str) -> Option<View<'_>> {
+        let &id = self.by_name.get(name)?.first()?;
+        if self.blocked(id).is_none() {
+            return self.diff(name);
+        }
+        let storage = &self.storages[self.blobs[id].storage];
+        let shape = &self.blobs[id].shape;
+        if !storage.has_diff || storage.diff.len() != shape.count() {
+            return None;
+        }
+        self.shown = self.planes(id, &storage.diff);
+        Some(View { shape, layout: Layout::Nchw, data: &self.shown })
     }
 
     /// Runs the layers before `end` once more, all but the sources, which would give other data.

@@ -129,11 +129,11 @@ fn product(
             k.conv_blocked(g, src, packed, epilogue, to.write(dst));
         }
         (Prim::Conv(g), Weights::Plain(packed)) => {
-            k.conv_forward(g, src, &packed.0, Some(&packed.1), bias, dst);
+            k.conv_forward(g, src, &packed.0, Some(&packed.1), bias, &mut *dst);
             finish(k, lent, step, dst);
         }
         (Prim::Deconv(g), Weights::Reversed(weights)) => {
-            k.conv_backward_data(g, src, weights, bias, Write::Set, ConvAlgo::Direct, dst);
+            k.conv_backward_data(g, src, weights, bias, Write::Set, ConvAlgo::Direct, &mut *dst);
             finish(k, lent, step, dst);
         }
         (Prim::Gemm { m, .. }, Weights::Fc(packed)) if step.add.is_none() => {

@@ -86,7 +86,7 @@ impl Kernels {
 
     /// Hands `then` the source with its padding: as it is if its halo holds it, or a copy. Planes are
     /// interleaved pixel by pixel if `interleave`, else blocked.
-    fn with_input(
+    pub(super) fn with_input(
         &self,
         g: &ConvGeometry,
         src: Source<'_>,
@@ -94,20 +94,9 @@ impl Kernels {
         then: impl FnOnce(Input<'_>),
     ) {
         let axes @ [down, across] = windows(g);
-        let halo = down.pad.max(across.pad);
-        let to = Blocked { n: g.n, c: g.ic, h: down.input, w: across.input, halo };
+        let halo = axes.map(|w| w.reach()).into_iter().max().unwrap_or(0);
+        let of = Blocked { n: g.n, c: g.ic, h: down.input, w: across.input, halo };
         match src {
-            Source::Blocked(src) => {
-                src.check([g.n, g.ic, down.input, across.input]);
-                if src.of.halo >= halo {
-                    return then(Input::new(src, axes));
-                }
-                with_buffer(to.len(), |copy| {
-                    self.copy_blocked(src, BlockedMut::new(copy, to));
-                    self.clear_halo(to, copy);
-                    then(Input::new(BlockedRef::new(copy, to), axes));
-                });
-            }
             Source::Planes(src) if interleave => {
                 assert_eq!(src.len(), g.input_len(), "src does not fit the geometry");
                 let (px, row) = (g.ic, (across.input + 2 * across.pad) * g.ic);
@@ -118,9 +107,31 @@ impl Kernels {
                     then(Input { data: copy, first: 0, image, block: 0, row, px, flat });
                 });
             }
-            Source::Planes(src) => with_buffer(to.len(), |copy| {
-                self.to_blocked(src, to, copy);
-                then(Input::new(BlockedRef::new(copy, to), axes));
+            src => self.with_halo(of, src, |src| then(Input::new(src, axes))),
+        }
+    }
+
+    /// Hands `then` a source in blocks with at least the halo of `of`: as it is, or a copy.
+    pub(crate) fn with_halo(
+        &self,
+        of: Blocked,
+        src: Source<'_>,
+        then: impl FnOnce(BlockedRef<'_>),
+    ) {
+        match src {
+            Source::Blocked(src) if src.of.halo >= of.halo => {
+                src.check([of.n, of.c, of.h, of.w]);
+                then(src);
+            }
+            src => with_buffer(of.len(), |copy| {
+                match src {
+                    Source::Planes(src) => self.to_blocked(src, of, copy),
+                    Source::Blocked(src) => {
+                        self.copy_blocked(src, BlockedMut::new(copy, of));
+                        self.clear_halo(of, copy);
+                    }
+                }
+                then(BlockedRef::new(copy, of));
             }),
         }
     }
@@ -170,7 +181,7 @@ impl Kernels {
         });
     }
 
-    fn direct(
+    pub(super) fn direct(
         &self,
         g: &ConvGeometry,
         input: &Input<'_>,
@@ -183,15 +194,17 @@ impl Kernels {
         let (full, rest) = runs(g, input, panels);
         let pointwise = g.is_pointwise();
         let add_flat = add.is_none_or(|add| add.of.halo == 0);
-        let flat = pointwise && input.flat && output.of.halo == 0 && add_flat;
+        let dense = output.is_dense() && output.of.halo == 0;
+        let flat = pointwise && input.flat && dense && add_flat;
+        let add_row = add.map_or(0, |add| output.step[0] * add.of.row());
         let mut job = Job {
             isa: self.isa,
             rows: down.output,
             width: across.output,
             last: across.output,
             src_row: down.stride * input.row,
-            dst_row: output.of.row(),
-            add_row: add.map_or(0, |add| add.of.row()),
+            dst_row: output.row(),
+            add_row,
             tile: Tile {
                 full: &full,
                 full_len: LANES,
@@ -199,10 +212,11 @@ impl Kernels {
                 rest_len: rest_len(g, input),
                 px: across.stride * input.px,
                 row: down.stride * input.row,
-                dst_px: LANES,
-                dst_row: output.of.row(),
+                dst_px: output.px(),
+                dst_row: output.row(),
                 dst_block: output.of.plane(),
-                add_row: add.map_or(0, |add| add.of.row()),
+                add_px: output.px(),
+                add_row,
                 add_block: add.map_or(0, |add| add.of.plane()),
                 low: finish.low,
                 high: finish.high,
@@ -354,7 +368,7 @@ impl Job<'_> {
 
     /// Where a row of a block of output channels begins.
     fn dst(&self, n: usize, block: usize, row: usize) -> usize {
-        self.output.of.at(n, self.output.block + block, 0) + row * self.dst_row
+        self.output.at(n, block, 0) + row * self.dst_row
     }
 
     /// Computes the rows of a panel.
@@ -379,13 +393,13 @@ impl Job<'_> {
                 let kernel = self.isa.kernel(panel.blocks, count, w, tile.px);
                 let channel = panel.block * LANES;
                 let src = src + row * self.src_row + x * tile.px;
-                let dst = self.dst(n, panel.block, row) + x * LANES;
+                let dst = self.dst(n, panel.block, row) + x * tile.dst_px;
                 // SAFETY: `conv_blocked` has checked that the geometry's windows, the blobs and the
                 // panels fit each other; the task has these rows of these blocks to itself.
                 unsafe {
                     let add = self.add.map_or(std::ptr::null(), |add| {
                         let start = add.of.at(n, add.block + panel.block, 0);
-                        add.data.add(start + row * self.add_row + x * LANES)
+                        add.data.add(start + row * self.add_row + x * tile.add_px)
                     });
                     let slopes = self.finish.slopes.as_ref();
                     let at = At {

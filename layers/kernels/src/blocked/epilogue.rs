@@ -204,7 +204,10 @@ impl Addend {
     pub fn new(add: Add<'_>, shape: [usize; 4], dst: &Output<'_>) -> Option<Addend> {
         match add {
             Add::Nothing => None,
-            Add::Dst => Some(Addend { data: dst.data.at(0), of: dst.of, block: dst.block }),
+            Add::Dst => {
+                let skipped = dst.skip[0] * dst.of.row() + dst.skip[1] * LANES;
+                Some(Addend { data: dst.data.at(skipped), of: dst.of, block: dst.block })
+            }
             Add::Blob(blob) => {
                 blob.check(shape);
                 let block = blob.c_offset / LANES;
@@ -220,11 +223,35 @@ pub(super) struct Output<'a> {
     pub of: Blocked,
     /// First block.
     pub block: usize,
+    /// Rows and columns from one result to the next, and those before the first.
+    pub step: [usize; 2],
+    pub skip: [usize; 2],
 }
 
 impl<'a> Output<'a> {
     pub fn new(dst: BlockedMut<'a>, shape: [usize; 4]) -> Output<'a> {
         dst.check(shape);
-        Output { of: dst.of, block: dst.c_offset / LANES, data: Shared::new(dst.data) }
+        let (of, block) = (dst.of, dst.c_offset / LANES);
+        Output { of, block, data: Shared::new(dst.data), step: [1, 1], skip: [0, 0] }
+    }
+
+    /// Where row `y` of the results of a block begins.
+    pub fn at(&self, n: usize, block: usize, y: usize) -> usize {
+        self.of.at(n, self.block + block, self.skip[0] + y * self.step[0]) + self.skip[1] * LANES
+    }
+
+    /// Floats from one row of results to the next.
+    pub fn row(&self) -> usize {
+        self.step[0] * self.of.row()
+    }
+
+    /// Floats from one result to the next.
+    pub fn px(&self) -> usize {
+        self.step[1] * LANES
+    }
+
+    /// Whether nothing is left out.
+    pub fn is_dense(&self) -> bool {
+        self.step == [1, 1]
     }
 }

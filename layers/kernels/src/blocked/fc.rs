@@ -100,6 +100,7 @@ impl Kernels {
                         dst_px: LANES,
                         dst_row: 0,
                         dst_block: n * LANES,
+                        add_px: LANES,
                         add_row: 0,
                         add_block: n * LANES,
                         low: if is_last { finish.low } else { f32::NEG_INFINITY },

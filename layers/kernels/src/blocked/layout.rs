@@ -1,5 +1,7 @@
 //! The layout, views of it, and the ways into and out of it.
 
+use std::ops::Range;
+
 use super::{LANES, for_each_task};
 use crate::Kernels;
 use crate::shared::Shared;
@@ -57,7 +59,7 @@ impl Blocked {
     }
 
     /// Floats of the same values in NCHW.
-    pub(super) fn plain_len(&self) -> usize {
+    pub(crate) fn plain_len(&self) -> usize {
         self.n * self.c * self.h * self.w
     }
 
@@ -100,6 +102,95 @@ pub enum Source<'a> {
     Blocked(BlockedRef<'a>),
 }
 
+/// What a convolution writes.
+#[derive(Debug)]
+pub enum Dest<'a> {
+    /// Plain NCHW.
+    Planes(&'a mut [f32]),
+    /// A blocked blob.
+    Blocked(BlockedMut<'a>),
+}
+
+impl<'a> From<&'a [f32]> for Source<'a> {
+    fn from(planes: &'a [f32]) -> Source<'a> {
+        Source::Planes(planes)
+    }
+}
+
+impl<'a> From<&'a Vec<f32>> for Source<'a> {
+    fn from(planes: &'a Vec<f32>) -> Source<'a> {
+        Source::Planes(planes)
+    }
+}
+
+impl<'a> From<&'a mut [f32]> for Dest<'a> {
+    fn from(planes: &'a mut [f32]) -> Dest<'a> {
+        Dest::Planes(planes)
+    }
+}
+
+impl<'a> From<&'a mut Vec<f32>> for Dest<'a> {
+    fn from(planes: &'a mut Vec<f32>) -> Dest<'a> {
+        Dest::Planes(planes)
+    }
+}
+
+impl<'a> Source<'a> {
+    /// Values that are no padding.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        match self {
+            Source::Planes(data) => data.len(),
+            Source::Blocked(src) => src.of.plain_len(),
+        }
+    }
+
+    /// Whether channels lie in blocks.
+    pub fn is_blocked(&self) -> bool {
+        matches!(self, Source::Blocked(_))
+    }
+
+    /// Some of its images; `image` floats each, if they are planes.
+    pub(crate) fn images(self, range: Range<usize>, image: usize) -> Source<'a> {
+        match self {
+            Source::Planes(data) => Source::Planes(&data[range.start * image..range.end * image]),
+            Source::Blocked(src) => {
+                let (image, of) = (src.of.image(), Blocked { n: range.len(), ..src.of });
+                let data = &src.data[range.start * image..range.end * image];
+                Source::Blocked(BlockedRef { data, of, ..src })
+            }
+        }
+    }
+}
+
+impl Dest<'_> {
+    /// Values that are no padding.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        match self {
+            Dest::Planes(data) => data.len(),
+            Dest::Blocked(dst) => dst.of.plain_len(),
+        }
+    }
+
+    /// Whether channels lie in blocks.
+    pub fn is_blocked(&self) -> bool {
+        matches!(self, Dest::Blocked(_))
+    }
+
+    /// Some of its images; `image` floats each, if they are planes.
+    pub(crate) fn images(&mut self, range: Range<usize>, image: usize) -> Dest<'_> {
+        match self {
+            Dest::Planes(data) => Dest::Planes(&mut data[range.start * image..range.end * image]),
+            Dest::Blocked(dst) => {
+                let (image, of) = (dst.of.image(), Blocked { n: range.len(), ..dst.of });
+                let data = &mut dst.data[range.start * image..range.end * image];
+                Dest::Blocked(BlockedMut { data, of, c_offset: dst.c_offset })
+            }
+        }
+    }
+}
+
 impl<'a> BlockedRef<'a> {
     /// All channels.
     pub fn new(data: &'a [f32], of: Blocked) -> BlockedRef<'a> {
@@ -115,6 +206,11 @@ impl<'a> BlockedMut<'a> {
     /// All channels.
     pub fn new(data: &'a mut [f32], of: Blocked) -> BlockedMut<'a> {
         BlockedMut { data, of, c_offset: 0 }
+    }
+
+    /// The same again, for a shorter time.
+    pub(crate) fn reborrow(&mut self) -> BlockedMut<'_> {
+        BlockedMut { data: &mut *self.data, of: self.of, c_offset: self.c_offset }
     }
 
     pub(super) fn check(&self, [n, c, h, w]: [usize; 4]) {

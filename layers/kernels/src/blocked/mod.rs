@@ -15,10 +15,13 @@ mod fc;
 mod lanes;
 mod layout;
 mod lrn;
+mod norm;
 mod pack;
 mod pointwise;
 mod pool;
+mod pool_backward;
 mod reorder;
+mod strided;
 mod tile;
 mod weights;
 mod winograd;
@@ -28,8 +31,9 @@ pub(crate) use aligned::with_buffer;
 pub use epilogue::{Act, Add, Epilogue};
 pub use fc::PackedFc;
 pub(crate) use lanes::{Lanes, WithLanes};
-pub use layout::{Blocked, BlockedMut, BlockedRef, Source};
+pub use layout::{Blocked, BlockedMut, BlockedRef, Dest, Source};
 pub use pack::{ConvAlgo, PackedBlocked};
+pub(crate) use strided::has_phases;
 
 /// Parts of the work for each thread: enough to even out what other programs take away.
 const SHARES: usize = 4;

@@ -21,6 +21,7 @@ pub(super) struct Tile<'a> {
     pub dst_px: usize,
     pub dst_row: usize,
     pub dst_block: usize,
+    pub add_px: usize,
     pub add_row: usize,
     pub add_block: usize,
     /// Results are held between these.
@@ -93,7 +94,7 @@ unsafe fn compute<L: Lanes, const B: usize, const R: usize, const W: usize, cons
             for (r, sums) in sums.iter_mut().enumerate() {
                 for (x, sums) in sums.iter_mut().enumerate() {
                     for (b, sum) in sums.iter_mut().enumerate() {
-                        let from = r * tile.add_row + x * LANES + b * tile.add_block;
+                        let from = r * tile.add_row + x * tile.add_px + b * tile.add_block;
                         *sum = sum.add(L::load(at.add.add(from)));
                     }
                 }

@@ -201,6 +201,7 @@ impl Job<'_> {
             dst_px: lanes,
             dst_row: 0,
             dst_block: LANES,
+            add_px: LANES,
             add_row: 0,
             add_block: 0,
             low: f32::NEG_INFINITY,

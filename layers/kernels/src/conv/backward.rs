@@ -8,7 +8,7 @@ use super::{by_blocks, check, whole};
 use crate::gemm::{Left, Matrix, multiply_part, pack_b, parts, run_tasks};
 use crate::geometry::ConvGeometry;
 use crate::shared::Shared;
-use crate::{ConvAlgo, Kernels, Trans, Write};
+use crate::{ConvAlgo, Dest, Kernels, Source, Trans, Write};
 
 /// Elements of the column matrix that one task of the data gradient holds.
 const STRIP: usize = 1 << 18;
@@ -22,24 +22,44 @@ impl Kernels {
     /// (which is how a Deconvolution runs forward). Column rows are made channel by channel and added
     /// to the inputs they belong to, so that no two tasks meet.
     #[allow(clippy::too_many_arguments)]
-    pub fn conv_backward_data(
+    pub fn conv_backward_data<'a>(
+        &self,
+        g: &ConvGeometry,
+        diff_dst: impl Into<Source<'a>>,
+        weights: &[f32],
+        bias: Option<&[f32]>,
+        write: Write,
+        algo: ConvAlgo,
+        diff_src: impl Into<Dest<'a>>,
+    ) {
+        let (diff_dst, diff_src) = (diff_dst.into(), diff_src.into());
+        check(g, diff_src.len(), weights, diff_dst.len());
+        if diff_src.len() == 0 {
+            return;
+        }
+        // A bias that is added to what is there is nobody's business but the columns'.
+        let simple = diff_dst.len() > 0 && (bias.is_none() || write == Write::Set);
+        let blocked = diff_dst.is_blocked() || diff_src.is_blocked();
+        if simple && by_blocks::backward_data_pays(g, blocked) {
+            return self.backward_data_by_blocks(g, diff_dst, weights, bias, write, algo, diff_src);
+        }
+        self.with_planes(diff_dst, g.oc, |diff_dst| {
+            self.with_planes_mut(diff_src, write, |diff_src| {
+                self.backward_data_by_columns(g, diff_dst, weights, bias, write, diff_src);
+            });
+        });
+    }
+
+    fn backward_data_by_columns(
         &self,
         g: &ConvGeometry,
         diff_dst: &[f32],
         weights: &[f32],
         bias: Option<&[f32]>,
         write: Write,
-        algo: ConvAlgo,
         diff_src: &mut [f32],
     ) {
-        check(g, diff_src, weights, diff_dst);
         let plane = g.spatial_in();
-        if diff_src.is_empty() {
-            return;
-        }
-        if !diff_dst.is_empty() && by_blocks::backward_data_pays(g) {
-            return self.backward_data_by_blocks(g, diff_dst, weights, bias, write, algo, diff_src);
-        }
         if write == Write::Set {
             crate::blocks::for_blocks(diff_src, plane, |at, out| {
                 out.fill(bias.map_or(0.0, |bias| bias[at / plane % g.ic]));
@@ -126,23 +146,36 @@ impl Kernels {
 
     /// diff_weights += diff_dst * columns of src, transposed; the images one after the other, so that
     /// the sum is the same on any number of threads.
-    pub fn conv_backward_weights(
+    pub fn conv_backward_weights<'a>(
+        &self,
+        g: &ConvGeometry,
+        src: impl Into<Source<'a>>,
+        diff_dst: impl Into<Source<'a>>,
+        diff_weights: &mut [f32],
+    ) {
+        let (src, diff_dst) = (src.into(), diff_dst.into());
+        check(g, src.len(), diff_weights, diff_dst.len());
+        if diff_dst.len() == 0 || diff_weights.is_empty() {
+            return;
+        }
+        if by_blocks::backward_weights_pays(g) {
+            return self.backward_weights_by_blocks(g, src, diff_dst, diff_weights);
+        }
+        self.with_planes(src, g.ic, |src| {
+            self.with_planes(diff_dst, g.oc, |diff_dst| match g.is_depthwise() {
+                true => self.depthwise_backward_weights(g, src, diff_dst, diff_weights),
+                false => self.backward_weights_by_columns(g, src, diff_dst, diff_weights),
+            });
+        });
+    }
+
+    fn backward_weights_by_columns(
         &self,
         g: &ConvGeometry,
         src: &[f32],
         diff_dst: &[f32],
         diff_weights: &mut [f32],
     ) {
-        check(g, src, diff_weights, diff_dst);
-        if diff_dst.is_empty() || diff_weights.is_empty() {
-            return;
-        }
-        if g.is_depthwise() {
-            return self.depthwise_backward_weights(g, src, diff_dst, diff_weights);
-        }
-        if by_blocks::backward_weights_pays(g) {
-            return self.backward_weights_by_blocks(g, src, diff_dst, diff_weights);
-        }
         let (oc, spatial, depth) = (g.oc / g.groups, g.spatial_out(), g.depth());
         let in_group = src.len() / g.n / g.groups;
         let columns = Columns::new(g);
@@ -177,15 +210,18 @@ impl Kernels {
     }
 
     /// diff_bias (`oc`) += sums of diff_dst over images and positions.
-    pub fn conv_backward_bias(
+    pub fn conv_backward_bias<'a>(
         &self,
         n: usize,
         oc: usize,
         spatial_out: usize,
-        diff_dst: &[f32],
+        diff_dst: impl Into<Source<'a>>,
         diff_bias: &mut [f32],
     ) {
-        self.sum_channels(n, oc, spatial_out, diff_dst, diff_bias);
+        match diff_dst.into() {
+            Source::Planes(dy) => self.sum_channels(n, oc, spatial_out, dy, diff_bias),
+            Source::Blocked(dy) => self.sum_channels_blocked(dy, diff_bias),
+        }
     }
 }
 

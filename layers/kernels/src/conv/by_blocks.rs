@@ -1,11 +1,11 @@
-//! Convolutions of planes that are faster by way of blocks of 16 channels: both blobs are reordered,
-//! as many images at a time as stay in cache, and the blocked kernels do the work.
+//! Convolutions by the blocked kernels, in training: blobs that are planes are reordered on the way,
+//! as many images at a time as stay in cache.
 
 use std::ops::Range;
 
 use crate::blocked::{
-    Act, Add, Blocked, BlockedMut, BlockedRef, ConvAlgo, Epilogue, PackedBlocked, Source,
-    with_buffer,
+    Act, Add, Blocked, BlockedMut, BlockedRef, ConvAlgo, Dest, Epilogue, LANES, PackedBlocked,
+    Source, has_phases, with_buffer,
 };
 use crate::blocks::for_blocks;
 use crate::geometry::{ConvGeometry, Window};
@@ -27,22 +27,43 @@ pub(super) fn for_one_pass(g: &ConvGeometry, algo: ConvAlgo) -> ConvAlgo {
 
 /// Whether channels in blocks of 16 lose little to lanes that stand empty.
 fn fills_blocks(channels: usize) -> bool {
-    channels * 4 >= channels.next_multiple_of(16) * 3
+    channels * 4 >= channels.next_multiple_of(LANES) * 3
 }
 
-/// Whether the forward pass is worth it: the column matrix would be much larger than the input.
-pub(super) fn forward_pays(g: &ConvGeometry) -> bool {
-    g.windows.len() == 2 && g.groups == 1 && g.kernel_len() > 1 && fills_blocks(g.oc) && g.ic >= 16
+/// Two spatial axes, and groups that lie in whole blocks.
+fn fits(g: &ConvGeometry) -> bool {
+    let whole = |channels: usize| (channels / g.groups.max(1)).is_multiple_of(LANES);
+    g.windows.len() == 2 && (g.groups == 1 || whole(g.ic) && whole(g.oc))
 }
 
-/// Whether the data gradient is: it is the forward pass of another geometry.
-pub(super) fn backward_data_pays(g: &ConvGeometry) -> bool {
-    turned(g).is_some_and(|turned| forward_pays(&turned))
+impl ConvGeometry {
+    /// Whether a convolution in training likes its blobs in blocks of channels.
+    pub fn likes_blocks(&self) -> bool {
+        fits(self) && fills_blocks(self.oc)
+    }
+}
+
+/// Whether the forward pass is worth it: always where a blob is `blocked` already; from planes to
+/// planes where the column matrix would be much larger than the input.
+pub(super) fn forward_pays(g: &ConvGeometry, blocked: bool) -> bool {
+    let from_planes = g.kernel_len() > 1 && fills_blocks(g.oc) && g.ic >= LANES;
+    fits(g) && (blocked || from_planes)
+}
+
+/// Whether the data gradient is.
+pub(super) fn backward_data_pays(g: &ConvGeometry, blocked: bool) -> bool {
+    match turned(g) {
+        Some(turned) => forward_pays(&turned, blocked),
+        None => {
+            let from_planes = g.kernel_len() > 1 && fills_blocks(g.ic) && g.oc >= LANES;
+            has_phases(g) && (blocked || from_planes)
+        }
+    }
 }
 
 /// Whether the weight gradient is.
 pub(super) fn backward_weights_pays(g: &ConvGeometry) -> bool {
-    let blocks = g.groups == 1 && g.windows.len() == 2 && fills_blocks(g.oc) && fills_blocks(g.ic);
+    let blocks = fits(g) && fills_blocks(g.oc) && fills_blocks(g.ic);
     blocks && g.windows.iter().all(|w| (w.output - 1) * w.stride < w.input + w.pad)
 }
 
@@ -57,96 +78,184 @@ fn turned(g: &ConvGeometry) -> Option<ConvGeometry> {
 }
 
 /// Runs of images that are reordered together; by shape alone.
-fn batches(g: &ConvGeometry) -> impl Iterator<Item = Range<usize>> {
+fn batches(g: &ConvGeometry, reordered: bool) -> impl Iterator<Item = Range<usize>> {
     let image = g.ic * g.spatial_in() + g.oc * g.spatial_out();
-    let (n, step) = (g.n, (AT_ONCE / image.max(1)).max(1));
+    let (n, some) = (g.n, (AT_ONCE / image.max(1)).max(1));
+    let step = if reordered { some } else { n.max(1) };
     (0..n).step_by(step).map(move |first| first..n.min(first + step))
+}
+
+fn input(g: &ConvGeometry, n: usize) -> Blocked {
+    Blocked { n, c: g.ic, h: g.windows[0].input, w: g.windows[1].input, halo: 0 }
 }
 
 fn output(g: &ConvGeometry, n: usize) -> Blocked {
     Blocked { n, c: g.oc, h: g.windows[0].output, w: g.windows[1].output, halo: 0 }
 }
 
+/// Whether a source is no reordered copy.
+fn lies(src: &Source<'_>, halo: usize) -> bool {
+    matches!(src, Source::Blocked(src) if src.of.halo >= halo)
+}
+
 impl Kernels {
     pub(super) fn forward_by_blocks(
         &self,
         g: &ConvGeometry,
-        src: &[f32],
+        src: Source<'_>,
         packed: &PackedBlocked,
         bias: Option<&[f32]>,
         write: Write,
-        dst: &mut [f32],
+        dst: Dest<'_>,
     ) {
-        let (input, plain) = (g.ic * g.spatial_in(), g.oc * g.spatial_out());
-        for images in batches(g) {
-            let part = ConvGeometry { n: images.len(), ..g.clone() };
-            let of = output(g, part.n);
-            let src = Source::Planes(&src[images.start * input..images.end * input]);
-            let dst = &mut dst[images.start * plain..images.end * plain];
-            let epilogue = Epilogue { bias, add: Add::Nothing, act: Act::None };
-            with_buffer(of.len(), |blocks| {
-                self.conv_blocked(&part, src, packed, epilogue, BlockedMut::new(blocks, of));
-                let blocks = BlockedRef::new(blocks, of);
-                match write {
-                    Write::Set => self.from_blocked(blocks, g.oc, dst),
-                    Write::Add => with_buffer(dst.len(), |planes| {
-                        self.from_blocked(blocks, g.oc, planes);
-                        self.axpy(1.0, planes, dst);
-                    }),
-                }
-            });
-        }
+        let halo = g.windows.iter().map(Window::reach).max().unwrap_or(0);
+        let reordered = !lies(&src, halo) || !dst.is_blocked();
+        self.by_images(g, reordered, output(g, g.n), src, write, dst, |n, src, add, dst| {
+            let part = ConvGeometry { n, ..g.clone() };
+            self.conv_blocked(&part, src, packed, Epilogue { bias, add, act: Act::None }, dst);
+        });
     }
 
     #[allow(clippy::too_many_arguments)]
     pub(super) fn backward_data_by_blocks(
         &self,
         g: &ConvGeometry,
-        diff_dst: &[f32],
+        diff_dst: Source<'_>,
         weights: &[f32],
         bias: Option<&[f32]>,
         write: Write,
         algo: ConvAlgo,
-        diff_src: &mut [f32],
+        diff_src: Dest<'_>,
     ) {
-        let Some(turned) = turned(g) else { return };
-        let taps = g.kernel_len();
-        let packed = with_buffer(weights.len(), |flipped| {
-            for_blocks(flipped, g.oc * taps, |at, to| {
-                let c = at / (g.oc * taps);
+        if let Some(turned) = turned(g) {
+            let packed = self.pack_turned(g, &turned, weights, algo);
+            return self.forward_by_blocks(&turned, diff_dst, &packed, bias, write, diff_src);
+        }
+        let reordered = !diff_dst.is_blocked() || !diff_src.is_blocked();
+        let back = ConvGeometry { ic: g.oc, oc: g.ic, ..g.clone() };
+        let packed = self.pack_phases(g, weights);
+        let of = input(g, g.n);
+        self.by_images(&back, reordered, of, diff_dst, write, diff_src, |n, src, add, dst| {
+            let part = ConvGeometry { n, ..g.clone() };
+            self.conv_data_strided(&part, src, &packed, bias, add, dst);
+        });
+    }
+
+    /// Calls `run` for runs of images, with their number, what they come from, what is added, and
+    /// where they go in blocks, of which `of` tells the shape.
+    #[allow(clippy::too_many_arguments)]
+    fn by_images(
+        &self,
+        g: &ConvGeometry,
+        reordered: bool,
+        of: Blocked,
+        src: Source<'_>,
+        write: Write,
+        mut dst: Dest<'_>,
+        run: impl Fn(usize, Source<'_>, Add<'_>, BlockedMut<'_>),
+    ) {
+        let image = |len: usize| len / g.n.max(1);
+        let from = match &src {
+            Source::Planes(data) => image(data.len()),
+            Source::Blocked(_) => 0,
+        };
+        let to = image(of.plain_len());
+        for images in batches(g, reordered) {
+            let n = images.len();
+            let src = src.images(images.clone(), from);
+            match dst.images(images, to) {
+                Dest::Blocked(dst) => {
+                    let add = if write == Write::Add { Add::Dst } else { Add::Nothing };
+                    run(n, src, add, dst);
+                }
+                Dest::Planes(dst) => {
+                    let of = Blocked { n, ..of };
+                    with_buffer(of.len(), |blocks| {
+                        run(n, src, Add::Nothing, BlockedMut::new(blocks, of));
+                        let blocks = BlockedRef::new(blocks, of);
+                        match write {
+                            Write::Set => self.from_blocked(blocks, of.c, dst),
+                            Write::Add => with_buffer(dst.len(), |planes| {
+                                self.from_blocked(blocks, of.c, planes);
+                                self.axpy(1.0, planes, dst);
+                            }),
+                        }
+                    });
+                }
+            }
+        }
+    }
+
+    /// Weights turned round, input and output channels exchanged.
+    fn pack_turned(
+        &self,
+        g: &ConvGeometry,
+        turned: &ConvGeometry,
+        weights: &[f32],
+        algo: ConvAlgo,
+    ) -> PackedBlocked {
+        let (taps, icg, ocg) = (g.kernel_len(), g.ic / g.groups, g.oc / g.groups);
+        with_buffer(weights.len(), |flipped| {
+            for_blocks(flipped, ocg * taps, |at, to| {
+                let c = at / (ocg * taps);
+                let (group, c) = (c / icg, c % icg);
                 for (o, to) in to.chunks_exact_mut(taps).enumerate() {
-                    let filter = &weights[(o * g.ic + c) * taps..][..taps];
+                    let filter = &weights[((group * ocg + o) * icg + c) * taps..][..taps];
                     to.iter_mut().zip(filter.iter().rev()).for_each(|(to, from)| *to = *from);
                 }
             });
-            self.pack_blocked(&turned, flipped, None, for_one_pass(&turned, algo))
-        });
-        self.forward_by_blocks(&turned, diff_dst, &packed, bias, write, diff_src);
+            self.pack_blocked(turned, flipped, None, for_one_pass(turned, algo))
+        })
     }
 
     pub(super) fn backward_weights_by_blocks(
         &self,
         g: &ConvGeometry,
-        src: &[f32],
-        diff_dst: &[f32],
+        src: Source<'_>,
+        diff_dst: Source<'_>,
         diff_weights: &mut [f32],
     ) {
-        let (input, plain) = (g.ic * g.spatial_in(), g.oc * g.spatial_out());
-        let (h, w) = (g.windows[0].input, g.windows[1].input);
+        let (from, to) = (g.ic * g.spatial_in(), g.oc * g.spatial_out());
         let halo = g.windows[0].pad.max(g.windows[1].pad);
-        for images in batches(g) {
+        let reordered = !lies(&src, halo) || !diff_dst.is_blocked();
+        for images in batches(g, reordered) {
             let n = images.len();
-            let x = Blocked { n, c: g.ic, h, w, halo };
-            let dy = output(g, n);
-            with_buffer(x.len(), |x_blocks| {
-                self.to_blocked(&src[images.start * input..images.end * input], x, x_blocks);
-                with_buffer(dy.len(), |dy_blocks| {
-                    let part = &diff_dst[images.start * plain..images.end * plain];
-                    self.to_blocked(part, dy, dy_blocks);
-                    let x = BlockedRef::new(x_blocks, x);
-                    self.conv_weights_blocked(g, x, BlockedRef::new(dy_blocks, dy), diff_weights);
+            let (src, diff_dst) = (src.images(images.clone(), from), diff_dst.images(images, to));
+            self.with_halo(input(g, n).with_halo(halo), src, |x| {
+                self.with_halo(output(g, n), diff_dst, |dy| {
+                    self.conv_weights_blocked(g, x, dy, diff_weights);
                 });
             });
+        }
+    }
+
+    /// Hands `then` the planes of a source.
+    pub(super) fn with_planes(&self, src: Source<'_>, c: usize, then: impl FnOnce(&[f32])) {
+        match src {
+            Source::Planes(planes) => then(planes),
+            Source::Blocked(src) => with_buffer(src.of.n * c * src.of.h * src.of.w, |planes| {
+                self.from_blocked(src, c, planes);
+                then(planes);
+            }),
+        }
+    }
+
+    /// Lets `then` write or, if `write` says so, add to the planes of a destination.
+    pub(super) fn with_planes_mut(
+        &self,
+        dst: Dest<'_>,
+        write: Write,
+        then: impl FnOnce(&mut [f32]),
+    ) {
+        match dst {
+            Dest::Planes(planes) => then(planes),
+            Dest::Blocked(dst) => with_buffer(dst.of.plain_len(), |planes| {
+                if write == Write::Add {
+                    self.from_blocked(BlockedRef::new(dst.data, dst.of), dst.of.c, planes);
+                }
+                then(planes);
+                self.to_blocked(planes, dst.of, dst.data);
+            }),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::ops::Range;
 use crate::gemm::{Left, Matrix, Part, multiply_part, pack_b, parts, run_tasks};
 use crate::geometry::ConvGeometry;
 use crate::shared::Shared;
-use crate::{ConvAlgo, Kernels, PackedA, PackedBlocked, Trans, Write};
+use crate::{ConvAlgo, Dest, Kernels, PackedA, PackedBlocked, Source, Trans, Write};
 use columns::Columns;
 
 /// Weights packed for `conv_forward`.
@@ -29,14 +29,21 @@ enum Form {
 }
 
 impl Kernels {
-    /// Packs weights (`oc x ic/groups x kernel...`) for forward passes. `algo` matters where the
-    /// blocked kernels are used; `Auto` weighs packing against one pass.
-    pub fn pack_conv(&self, g: &ConvGeometry, weights: &[f32], algo: ConvAlgo) -> PackedConv {
+    /// Packs weights (`oc x ic/groups x kernel...`) for forward passes from planes to planes, or where
+    /// one of the blobs lies in `blocks`. `algo` matters where the blocked kernels are used; `Auto`
+    /// weighs packing against one pass.
+    pub fn pack_conv(
+        &self,
+        g: &ConvGeometry,
+        weights: &[f32],
+        algo: ConvAlgo,
+        blocks: bool,
+    ) -> PackedConv {
         assert_eq!(weights.len(), g.weight_len(), "weights do not fit the geometry");
         if g.is_depthwise() {
             return PackedConv(Form::Depthwise);
         }
-        if by_blocks::forward_pays(g) {
+        if by_blocks::forward_pays(g, blocks) {
             let algo = by_blocks::for_one_pass(g, algo);
             return PackedConv(Form::Blocks(self.pack_blocked(g, weights, None, algo)));
         }
@@ -48,34 +55,48 @@ impl Kernels {
     }
 
     /// dst (`n x oc x out...`) = weights * src (`n x ic x in...`) + bias (`oc`).
-    pub fn conv_forward(
+    pub fn conv_forward<'a>(
         &self,
         g: &ConvGeometry,
-        src: &[f32],
+        src: impl Into<Source<'a>>,
         weights: &[f32],
         packed: Option<&PackedConv>,
         bias: Option<&[f32]>,
-        dst: &mut [f32],
+        dst: impl Into<Dest<'a>>,
     ) {
-        check(g, src, weights, dst);
-        if dst.is_empty() {
+        let (src, dst) = (src.into(), dst.into());
+        check(g, src.len(), weights, dst.len());
+        if dst.len() == 0 {
             return;
         }
         let made;
         let packed = match packed {
             Some(PackedConv(form)) => form,
             None => {
-                made = self.pack_conv(g, weights, ConvAlgo::Direct);
+                let blocks = src.is_blocked() || dst.is_blocked();
+                made = self.pack_conv(g, weights, ConvAlgo::Direct, blocks);
                 &made.0
             }
         };
-        let packed = match packed {
-            Form::Depthwise => return self.depthwise_forward(g, src, weights, bias, dst),
-            Form::Blocks(packed) => {
-                return self.forward_by_blocks(g, src, packed, bias, Write::Set, dst);
-            }
-            Form::Columns(groups) => groups,
-        };
+        if let Form::Blocks(packed) = packed {
+            return self.forward_by_blocks(g, src, packed, bias, Write::Set, dst);
+        }
+        self.with_planes(src, g.ic, |src| {
+            self.with_planes_mut(dst, Write::Set, |dst| match packed {
+                Form::Columns(groups) => self.forward_by_columns(g, src, groups, bias, dst),
+                _ => self.depthwise_forward(g, src, weights, bias, dst),
+            });
+        });
+    }
+
+    fn forward_by_columns(
+        &self,
+        g: &ConvGeometry,
+        src: &[f32],
+        packed: &[PackedA],
+        bias: Option<&[f32]>,
+        dst: &mut [f32],
+    ) {
         let (rows, depth, spatial) = (g.oc / g.groups, g.depth(), g.spatial_out());
         let (in_group, out_group) = (src.len() / g.n / g.groups, rows * spatial);
         let columns = Columns::new(g);
@@ -152,14 +173,14 @@ impl Kernels {
 }
 
 /// Sizes that the loops rely on.
-fn check(g: &ConvGeometry, src: &[f32], weights: &[f32], dst: &[f32]) {
+fn check(g: &ConvGeometry, src: usize, weights: &[f32], dst: usize) {
     assert!(
         g.groups > 0 && g.ic.is_multiple_of(g.groups) && g.oc.is_multiple_of(g.groups),
         "groups do not divide"
     );
-    assert_eq!(src.len(), g.input_len(), "src does not fit the geometry");
+    assert_eq!(src, g.input_len(), "src does not fit the geometry");
     assert_eq!(weights.len(), g.weight_len(), "weights do not fit the geometry");
-    assert_eq!(dst.len(), g.output_len(), "dst does not fit the geometry");
+    assert_eq!(dst, g.output_len(), "dst does not fit the geometry");
 }
 
 /// A whole matrix as one part.

@@ -16,7 +16,7 @@ use crate::blocks::{BLOCK, for_each_task};
 use std::ops::Range;
 
 /// The mask of a window in which nothing was chosen.
-const NOTHING: u32 = u32::MAX;
+pub(crate) const NOTHING: u32 = u32::MAX;
 
 /// Calls `f(planes)` for groups of whole planes of about a block's size.
 fn for_each_group(g: &PoolGeometry, f: impl Fn(Range<usize>) + Sync) {
