@@ -78,6 +78,7 @@ impl Net {
             trace: None,
             pulse,
             max_memory: options.max_memory,
+            spare_diffs: Default::default(),
             shown: Vec::new(),
         };
         net.check(options.gradients, param.force_backward())?;

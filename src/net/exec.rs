@@ -26,6 +26,7 @@ impl Net {
         }
         self.limit_memory(self.max_memory)?;
         self.choose_layouts();
+        self.choose_lent_diffs();
         match self.is_planned() {
             true => {
                 self.filled = 0;
@@ -47,14 +48,22 @@ impl Net {
                 true => storage.data.resize(blob.shape.count(), 0.0),
                 false => storage.data = Vec::new(),
             }
-            match storage.diff_from_run {
+        }
+        self.size_diffs();
+        let scratch = self.nodes.iter().map(|node| node.scratch).max();
+        self.scratch.resize(scratch.unwrap_or(0), 0.0);
+    }
+
+    /// Gives the diffs that last the size of their blobs.
+    pub(super) fn size_diffs(&mut self) {
+        for blob in &self.blobs {
+            let storage = &mut self.storages[blob.storage];
+            match storage.diff_from_run || storage.diff_lent_until.is_some() {
                 true => storage.diff = Vec::new(),
                 false if storage.has_diff => storage.diff.resize(blob.shape.count(), 0.0),
                 false => {}
             }
         }
-        let scratch = self.nodes.iter().map(|node| node.scratch).max();
-        self.scratch.resize(scratch.unwrap_or(0), 0.0);
     }
 
     /// Gives every blob its memory.
@@ -173,7 +182,7 @@ impl Net {
             let blob = &self.blobs[b];
             let storage = &mut self.storages[blob.storage];
             storage.data.resize(blob.shape.count(), 0.0);
-            if storage.has_diff && !storage.diff_from_run {
+            if storage.has_diff && !storage.diff_from_run && storage.diff_lent_until.is_none() {
                 storage.diff.resize(blob.shape.count(), 0.0);
             }
         }
@@ -300,13 +309,14 @@ impl Net {
         if let Some(run) = self.run_of(i) {
             if self.fused[run].last == i {
                 self.backward_fused(run);
+                self.give_back_diffs(self.fused[run].first);
                 if self.trace == Some(None) {
                     self.trace_backward(self.fused[run].first);
                 }
             }
             return Ok(());
         }
-        let Net { nodes, blobs, storages, store, cache, scratch, .. } = self;
+        let Net { nodes, blobs, storages, store, cache, scratch, spare_diffs, .. } = self;
         let node = &mut nodes[i];
         if !node.backward || node.alias {
             return Ok(());
@@ -315,7 +325,14 @@ impl Net {
         let mut taken: Short<Vec<f32>> = (0..node.bottoms.len())
             .map(|j| match node.diff_to[j] {
                 DiffTo::Nobody => Vec::new(),
-                DiffTo::Blob(_) => take(&mut storages[blobs[node.bottoms[j]].storage].diff),
+                DiffTo::Blob(_) => {
+                    let blob = &blobs[node.bottoms[j]];
+                    let storage = &mut storages[blob.storage];
+                    match storage.diff_lent_until.is_some() && storage.diff.is_empty() {
+                        true => spare_diffs.lend(blob.shape.count()),
+                        false => take(&mut storage.diff),
+                    }
+                }
                 DiffTo::Spare => {
                     let mut spare = take(&mut node.spare[j]);
                     spare.resize(blobs[node.bottoms[j]].shape.count(), 0.0);
@@ -412,6 +429,7 @@ impl Net {
         if self.debug.is_some() {
             self.debug_backward(i);
         }
+        self.give_back_diffs(i);
         Ok(())
     }
 }

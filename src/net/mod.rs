@@ -11,6 +11,7 @@ mod build;
 mod check;
 mod debug;
 mod deployed;
+mod diffs;
 mod error;
 mod exec;
 mod filter;
@@ -160,6 +161,8 @@ pub(crate) struct Storage {
     pub starts_zero: bool,
     /// Whether layers that run as one bring the diff's memory with them.
     pub diff_from_run: bool,
+    /// The layer after whose backward pass the diff is gone, if it does not last.
+    pub diff_lent_until: Option<usize>,
 }
 
 /// How a node's backward writes the diff of a bottom.
@@ -243,6 +246,7 @@ pub struct Net {
     trace: Option<Option<NonFinite>>,
     pulse: Arc<Pulse>,
     max_memory: u64,
+    spare_diffs: diffs::SpareDiffs,
     /// What was shown last of a blob that lies in blocks.
     shown: Vec<f32>,
 }
@@ -335,7 +339,8 @@ impl Net {
     }
 
     /// Diff of a blob after backward: that of the first value of its name. `None` when backward
-    /// writes none, or in blocks of channels: [`Net::keep`] brings it back.
+    /// writes none, and in training where a planned net (`NetOptions::plan`) has used its memory for
+    /// another: [`Net::keep`] keeps it.
     pub fn diff(&self, name: &str) -> Option<View<'_>> {
         let &id = self.by_name.get(name)?.first()?;
         let blob = &self.blobs[id];

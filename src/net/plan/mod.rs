@@ -66,6 +66,8 @@ impl Net {
         }
         self.forget_plan();
         self.choose_layouts();
+        self.choose_lent_diffs();
+        self.size_diffs();
         Ok(())
     }
 
@@ -74,6 +76,8 @@ impl Net {
         self.planning = false;
         self.forget_plan();
         self.choose_layouts();
+        self.choose_lent_diffs();
+        self.size_diffs();
     }
 
     /// Whether forward passes are planned.
