@@ -1,31 +1,43 @@
 #!/usr/bin/env bash
-# Fuzzes one target for so many seconds, on stable: run.sh TARGET [SECONDS] [MORE OPTIONS OF LIBFUZZER]
+# Fuzzes one target for so many seconds: run.sh TARGET [SECONDS] [MORE OPTIONS OF LIBFUZZER]
 # What is found goes to artifacts/TARGET; once mended, it belongs in ../tests/hostile/corpus/TARGET.
+# BUILD=no takes the targets as they were built last.
 set -euo pipefail
 cd "$(dirname "$0")"
 target=${1:?which target: $(ls fuzz_targets | sed 's/.rs//' | tr '\n' ' ')}
 seconds=${2:-3600}
 shift $(( $# < 2 ? $# : 2 ))
-mkdir -p "corpus/$target"
+[ "${BUILD:-yes}" = no ] || bash build.sh
 
 # Good files to begin with: small ones of the kind.
-golden=../tests/golden
-find_good() { find "$@" -size -32k -type f; }
-case $target in
-  caffemodel) good=$(find_good $golden/solver $golden/upgrade -name '*.caffemodel') ;;
-  codec) good=$(find_good $golden/solver $golden/text -name '*.caffemodel' -o -name '*.solverstate' -o -name '*.binaryproto') ;;
-  hdf5) good=$(find_good $golden/solver $golden/data -name '*.h5') ;;
-  image) good=$(find_good $golden/data/images) ;;
-  mean) good=$golden/data/mean.binaryproto ;;
-  net) good=$(find_good $golden/layers $golden/solver -name '*.prototxt') ;;
-  solverstate) good=$(find_good $golden/solver -name '*.solverstate' -o -name '*.solverstate.h5') ;;
-  text | text_codec) good=$(find_good $golden/text $golden/solver -name '*.prototxt') ;;
-  *) good= ;;
-esac
-for file in $good ../tests/hostile/corpus/"$target"/*; do
-  [ -f "$file" ] && cp "$file" "corpus/$target/$(sha1sum "$file" | cut -c1-16)"
-done
+good() {
+  local endings=$1
+  shift
+  (cd ../tests/golden && find "$@" -type f -size -32k -regextype posix-extended -regex ".*\.($endings)")
+}
+seeds() {
+  case $target in
+    caffemodel) good caffemodel solver upgrade ;;
+    codec) good 'caffemodel|solverstate|binaryproto' solver text ;;
+    hdf5) good h5 solver data ;;
+    image) good 'png|jpg' data/images ;;
+    mean) good binaryproto data ;;
+    net) good prototxt layers solver ;;
+    solverstate) good 'solverstate|solverstate.h5' solver ;;
+    text | text_codec) good prototxt text solver ;;
+  esac
+}
+if ! [ -d "corpus/$target" ]; then
+  mkdir -p "corpus/$target"
+  seeds | while read -r file; do cp "../tests/golden/$file" "corpus/$target/${file//\//_}"; done
+fi
+mkdir -p "artifacts/$target"
+corpora=("corpus/$target")
+[ -d "../tests/hostile/corpus/$target" ] && corpora+=("../tests/hostile/corpus/$target")
 
-export RUSTC_BOOTSTRAP=1
-exec cargo fuzz run "$target" "corpus/$target" -- \
-  -max_total_time="$seconds" -timeout=1 -rss_limit_mb=2048 -malloc_limit_mb=512 -max_len=32768 "$@"
+# The second that an input may take is counted by the target itself, in processor time; the timeout
+# is for what never ends.
+exec "target/$(rustc -vV | sed -n 's/^host: //p')/release/$target" \
+  "${corpora[@]}" -artifact_prefix="artifacts/$target/" \
+  -max_total_time="$seconds" -timeout=60 -rss_limit_mb=2048 -malloc_limit_mb=512 -max_len=32768 \
+  -detect_leaks=0 -print_final_stats=1 "$@"

@@ -1,6 +1,3 @@
 #![no_main]
-#[path = "../../tests/hostile/targets.rs"]
-#[allow(dead_code)]
-mod targets;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::datum(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| cortado_fuzz::run("datum", bytes));

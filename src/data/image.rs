@@ -27,6 +27,10 @@ pub enum Color {
     Gray,
 }
 
+/// Pixels of one bit, packed by deflate as closely as it can.
+#[cfg(feature = "images")]
+const MOST_PIXELS_PER_BYTE: u64 = 8 * 1032;
+
 /// Decodes JPEG or PNG.
 ///
 /// PNG and gray JPEG come out as OpenCV's imdecode gives them. Photographs as JPEG in colour come out
@@ -48,6 +52,12 @@ pub fn decode(bytes: &[u8], color: Color) -> Result<Picture, String> {
     let format = reader.format();
     let mut decoder = reader.into_decoder().map_err(failed)?;
     let orientation = decoder.orientation().map_err(failed)?;
+    let (w, h) = decoder.dimensions();
+    if u64::from(w) * u64::from(h) > bytes.len() as u64 * MOST_PIXELS_PER_BYTE {
+        let found = bytes.len();
+        return Err(format!("it is a damaged picture: {found} bytes can't hold {w} x {h} pixels"));
+    }
+    image::Limits::default().reserve(decoder.total_bytes()).map_err(failed)?;
     let mut picture = DynamicImage::from_decoder(decoder).map_err(failed)?;
     if format == Some(ImageFormat::Jpeg) && !is_whole_jpeg(bytes) {
         return Err("it is a damaged picture: the JPEG is cut off before its end marker".to_owned());

@@ -4,12 +4,15 @@ use std::fmt::Write;
 
 use super::{Panel, Series};
 use crate::draw::text::{FONTS, escaped, width};
+use crate::solver::shown;
 
 const WIDE: f64 = 860.0;
 const TALL: f64 = 300.0;
 const LEFT: f64 = 70.0;
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 36.0;
+/// Numbers beyond are as good as infinite: they have no place in a picture.
+const FAR: f64 = 1e300;
 const COLOURS: [&str; 12] = [
     "#2f6db3", "#d0602f", "#3d9155", "#8a5fb0", "#b8922a", "#3a9a9a", "#c24f78", "#6a6a6a",
     "#1d3f66", "#8a3a12", "#7fbf3f", "#e08fc0",
@@ -42,14 +45,17 @@ fn draw(panel: &Panel, top: f64, out: &mut String) -> std::fmt::Result {
     let points: Vec<(f64, f64)> = list
         .iter()
         .flat_map(|s| s.points.iter().copied().chain(ends(s)))
-        .filter(|p| p.1.is_finite())
+        .filter(|&(x, y)| has_place(x, y))
         .collect();
     let range = |pick: fn(&(f64, f64)) -> f64| {
         let low = points.iter().map(pick).fold(f64::MAX, f64::min);
         let high = points.iter().map(pick).fold(f64::MIN, f64::max);
         match (low < high, low <= high) {
             (true, _) => (low, high),
-            (false, true) => (low - 0.5, high + 0.5),
+            (false, true) => {
+                let margin = f64::max(0.5, low.abs() / 1000.0);
+                (low - margin, high + margin)
+            }
             (false, false) => (0.0, 1.0),
         }
     };
@@ -66,8 +72,9 @@ fn draw(panel: &Panel, top: f64, out: &mut String) -> std::fmt::Result {
     let py = |y: f64| top + TALL - (y - y0) / (y1 - y0) * TALL;
     writeln!(
         out,
-        r##"<text x="{LEFT}" y="{:.1}" fill="#222" font-weight="bold">{name}</text><rect x="{LEFT}" y="{top}" width="{WIDE}" height="{TALL}" fill="none" stroke="#999"/>"##,
-        top - 8.0
+        r##"<text x="{LEFT}" y="{0:.1}" fill="#222" font-weight="bold">{1}</text><rect x="{LEFT}" y="{top}" width="{WIDE}" height="{TALL}" fill="none" stroke="#999"/>"##,
+        top - 8.0,
+        escaped(name)
     )?;
     for x in ticks(x0, x1, 8.0) {
         writeln!(
@@ -75,11 +82,11 @@ fn draw(panel: &Panel, top: f64, out: &mut String) -> std::fmt::Result {
             r##"<path d="M{0:.1} {top}v{TALL}" stroke="#e4e4e4"/><text x="{0:.1}" y="{1:.1}" text-anchor="middle" fill="#444">{2}</text>"##,
             px(x),
             top + TALL + 16.0,
-            number(x)
+            shown(x)
         )?;
     }
     for y in ticks(y0, y1, 6.0) {
-        let told = if log { number(10f64.powf(y)) } else { number(y) };
+        let told = shown(if log { 10f64.powf(y) } else { y });
         writeln!(
             out,
             r##"<path d="M{LEFT} {0:.1}h{WIDE}" stroke="#e4e4e4"/><text x="{1:.1}" y="{2:.1}" text-anchor="end" fill="#444">{told}</text>"##,
@@ -91,9 +98,8 @@ fn draw(panel: &Panel, top: f64, out: &mut String) -> std::fmt::Result {
     for (i, series) in list.iter().enumerate() {
         let colour = COLOURS[i % COLOURS.len()];
         for band in &series.bands {
-            let fits = |&&(_, low, high): &&(f64, f64, f64)| {
-                scaled(low).is_finite() && scaled(high).is_finite()
-            };
+            let fits =
+                |&&(x, low, high): &&(f64, f64, f64)| has_place(x, low) && has_place(x, high);
             let there = || band.iter().filter(fits);
             let up = there().map(|&(x, _, high)| (x, high));
             let back = there().rev().map(|&(x, low, _)| (x, low));
@@ -107,16 +113,15 @@ fn draw(panel: &Panel, top: f64, out: &mut String) -> std::fmt::Result {
                 )?;
             }
         }
-        // A value that is no number breaks the line.
+        // A value without a place breaks the line.
         let mut line = String::new();
         let mut pen = 'M';
         for &(x, y) in &series.points {
-            let y = scaled(y);
-            if !y.is_finite() {
+            if !has_place(x, y) {
                 pen = 'M';
                 continue;
             }
-            write!(line, "{pen}{:.1} {:.1}", px(x), py(y))?;
+            write!(line, "{pen}{:.1} {:.1}", px(x), py(scaled(y)))?;
             pen = 'L';
         }
         let at = top + 12.0 + 16.0 * i as f64;
@@ -133,6 +138,10 @@ fn draw(panel: &Panel, top: f64, out: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
+fn has_place(x: f64, y: f64) -> bool {
+    x.abs() < FAR && y.abs() < FAR
+}
+
 /// Round numbers between two, about so many.
 fn ticks(low: f64, high: f64, about: f64) -> Vec<f64> {
     let rough = (high - low) / about;
@@ -144,9 +153,4 @@ fn ticks(low: f64, high: f64, about: f64) -> Vec<f64> {
         .map(|i| (first + f64::from(i)) * step)
         .take_while(|&x| x <= high + 1e-9 * step)
         .collect()
-}
-
-/// A number of an axis, shortly.
-fn number(value: f64) -> String {
-    crate::solver::shown((value * 1e6).round() / 1e6 + 0.0)
 }

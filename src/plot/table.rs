@@ -1,5 +1,7 @@
 //! Curves as tables: the iteration in the first column, one series per further column.
 
+use std::collections::HashMap;
+
 use super::Series;
 
 /// The curves of a table with a heading; empty and unreadable fields are left out.
@@ -10,7 +12,8 @@ pub fn read_csv(text: &str) -> Vec<Series> {
     let mut all: Vec<Series> = names.map(Series::new).collect();
     for line in lines {
         let mut fields = line.split(',').map(str::trim);
-        let Some(Ok(iteration)) = fields.next().map(str::parse) else { continue };
+        let iteration = fields.next().and_then(|field| field.parse().ok());
+        let Some(iteration) = iteration.filter(|n: &f64| n.is_finite()) else { continue };
         for (series, field) in all.iter_mut().zip(fields) {
             if let Ok(value) = field.parse() {
                 series.points.push((iteration, value));
@@ -23,22 +26,34 @@ pub fn read_csv(text: &str) -> Vec<Series> {
 
 /// The curves as a table.
 pub fn to_csv(all: &[Series]) -> String {
-    let mut iterations: Vec<f64> = all.iter().flat_map(|s| s.points.iter().map(|p| p.0)).collect();
+    // 0 and -0 are one iteration.
+    let key = |iteration: f64| (iteration + 0.0).to_bits();
+    let points = all.iter().flat_map(|series| &series.points);
+    let mut iterations: Vec<f64> = points.map(|p| p.0 + 0.0).collect();
     iterations.sort_by(f64::total_cmp);
     iterations.dedup();
-    let names = all.iter().map(|series| series.name.replace(',', ";"));
-    let mut out = format!("iteration,{}\n", names.collect::<Vec<_>>().join(","));
+    // A run that went on from a snapshot says some iterations twice: the last one holds.
+    let column = |series: &Series| -> HashMap<u64, f64> {
+        series.points.iter().map(|&(iteration, value)| (key(iteration), value)).collect()
+    };
+    let columns: Vec<_> = all.iter().map(column).collect();
+    let names: Vec<String> = all.iter().map(|series| cell(&series.name)).collect();
+    let mut out = format!("iteration,{}\n", names.join(","));
     for iteration in iterations {
         out += &iteration.to_string();
-        for series in all {
-            // A run that went on from a snapshot says some iterations twice: the last one holds.
-            let value = series.points.iter().rev().find(|p| p.0 == iteration);
+        for column in &columns {
+            let value = column.get(&key(iteration));
             out.push(',');
-            out += &value.map(|p| p.1.to_string()).unwrap_or_default();
+            out += &value.map(f64::to_string).unwrap_or_default();
         }
         out.push('\n');
     }
     out
+}
+
+/// A name without what parts cells and lines.
+fn cell(name: &str) -> String {
+    name.replace(',', ";").replace(['\n', '\r'], " ").trim().to_owned()
 }
 
 #[cfg(test)]

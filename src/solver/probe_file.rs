@@ -82,7 +82,8 @@ fn line(reading: &Reading, json: bool) -> String {
         return format!("{}\n", Value::Object(object));
     }
     let cells = numbers.map(|number| number.map(shown).unwrap_or_default());
-    format!("{},{},{}\n", reading.iter, reading.probe.replace(',', ";"), cells.join(","))
+    let probe = reading.probe.replace([',', '\n', '\r'], ";");
+    format!("{},{},{}\n", reading.iter, probe, cells.join(","))
 }
 
 /// The readings of a file's text, in either form; lines that are none are passed over, so of any other

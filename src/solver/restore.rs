@@ -51,17 +51,7 @@ fn open(path: &Path) -> Result<(SolverState, Option<PathBuf>), String> {
         false => wire::read_state(path).map_err(|e| e.to_string())?,
     };
     let Some(learned) = &state.learned_net else { return Ok((state, None)) };
-    let model = find_model(path, learned)?;
-    if let Some(wanted) = state.model_checksum {
-        let found = checksum(&model).map_err(|e| format!("`{}`: {e}", model.display()))?;
-        if found != wanted {
-            return Err(format!(
-                "its weights, `{}`, have changed since it was written; give them as --weights to start \
-                 from them",
-                model.display()
-            ));
-        }
-    }
+    let model = find_model(path, learned, state.model_checksum)?;
     Ok((state, Some(model)))
 }
 
@@ -82,14 +72,28 @@ fn checksum(path: &Path) -> io::Result<u32> {
     Ok(sum.0.finalize())
 }
 
-/// The weights of a state: where it says, then beside it (files move).
-fn find_model(state: &Path, learned: &str) -> Result<PathBuf, String> {
+/// The weights of a state: where it says, then beside it (files move, and another run may have written
+/// to the old place since).
+fn find_model(state: &Path, learned: &str, wanted: Option<u32>) -> Result<PathBuf, String> {
     let given = PathBuf::from(learned);
     let beside = state.with_file_name(given.file_name().unwrap_or_default());
-    [given, beside]
-        .into_iter()
-        .find(|path| path.is_file())
-        .ok_or_else(|| format!("its weights, `{learned}`, are neither there nor beside it"))
+    let mut changed = None;
+    for path in [given, beside].into_iter().filter(|path| path.is_file()) {
+        let Some(wanted) = wanted else { return Ok(path) };
+        let found = checksum(&path).map_err(|e| format!("`{}`: {e}", path.display()))?;
+        if found == wanted {
+            return Ok(path);
+        }
+        changed.get_or_insert(path);
+    }
+    Err(match changed {
+        Some(path) => format!(
+            "its weights, `{}`, have changed since it was written; give them as --weights to start from \
+             them",
+            path.display()
+        ),
+        None => format!("its weights, `{learned}`, are neither there nor beside it"),
+    })
 }
 
 /// The state that belongs to a file of weights; any other file is taken for the state itself.

@@ -24,7 +24,7 @@ impl<'a> LogLine<'a> {
     pub fn read(line: &'a str) -> LogLine<'a> {
         let number = |mark| behind(line, mark).and_then(leading_number);
         LogLine {
-            iteration: number("Iteration "),
+            iteration: number("Iteration ").filter(|iteration| iteration.is_finite()),
             loss: behind(line, ", loss = ").and_then(value),
             rate: number("lr = "),
             test_net: number("Testing net (#").map(|net| net as usize),
@@ -55,6 +55,11 @@ fn output<'a>(line: &'a str, mark: &str) -> Option<(&'a str, f64)> {
 /// A value, which may be none: `nan`, `-inf`.
 fn value(text: &str) -> Option<f64> {
     let word = text.split_whitespace().next()?;
+    // Windows: `-1.#IND`, `1.#QNAN`, `1.#INF`.
+    if let Some((sign, none)) = word.split_once("1.#") {
+        let infinite = if sign == "-" { f64::NEG_INFINITY } else { f64::INFINITY };
+        return Some(if none.starts_with("INF") { infinite } else { f64::NAN });
+    }
     match word.trim_start_matches('-').get(..3) {
         Some("nan" | "inf") => word.trim_end_matches(',').parse().ok(),
         _ => leading_number(word),

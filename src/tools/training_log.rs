@@ -53,11 +53,17 @@ impl TrainingLog {
         let (mut iteration, mut rate) = (None, f64::NAN);
         let (mut year, mut start, mut last) = (year, None, None::<DateTime>);
         let crossings = crossings(text);
-        year -= crossings;
+        year = year.saturating_sub(crossings);
+        // A file may have been copied years after a 29 February.
+        let has_day = |line: &str| time_of(line, 2000).is_some() == time_of(line, year).is_some();
+        if crossings == 0 && !text.lines().all(has_day) {
+            let leap = |year: &i16| jiff::civil::Date::new(*year, 2, 29).is_ok();
+            year = (0..8).map(|back| year.saturating_sub(back)).find(leap).unwrap_or(year);
+        }
         for line in text.lines() {
             let Some(mut time) = time_of(line, year) else { continue };
             if last.is_some_and(|last| time.month() < last.month()) {
-                year += 1;
+                year = year.saturating_add(1);
                 time = time_of(line, year).unwrap_or(time);
             }
             last = Some(time);
@@ -208,7 +214,8 @@ fn time_of(line: &str, year: i16) -> Option<DateTime> {
 fn crossings(text: &str) -> i16 {
     let months: Vec<i8> =
         text.lines().filter_map(|line| time_of(line, 2000)).map(|time| time.month()).collect();
-    months.windows(2).filter(|pair| pair[1] < pair[0]).count() as i16
+    let years = months.windows(2).filter(|pair| pair[1] < pair[0]).count();
+    i16::try_from(years).unwrap_or(i16::MAX)
 }
 
 fn year_of(path: &Path) -> i16 {

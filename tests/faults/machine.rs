@@ -163,6 +163,29 @@ fn a_folder_that_moved_goes_on_from_either_file() {
     }
 }
 
+#[test]
+fn the_weights_beside_a_state_serve_where_another_run_has_written_since() {
+    let folder = folder();
+    begin(folder.path(), 2 * EVERY);
+    let kept = folder.path().join("kept");
+    fs::create_dir(&kept).unwrap_or_else(|e| panic!("{e}"));
+    let names = ["run_iter_10.caffemodel", "run_iter_10.solverstate", "run_best.caffemodel"];
+    let move_to = |to: &Path, from: &Path, name: &str| {
+        fs::rename(from.join(name), to.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+    };
+    names.iter().for_each(|name| move_to(&kept, folder.path(), name));
+    let train = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cortado"));
+        command.current_dir(folder.path()).args(["train", "--solver", "solver.prototxt"]);
+        let (output, told) = output(command.args(more));
+        assert!(output.status.success(), "{told}");
+    };
+    train(&["--set", "random_seed=8", "--set", "max_iter=10"]);
+    move_to(folder.path(), &kept, "run_best.caffemodel");
+    train(&["--snapshot", "kept/run_iter_10.solverstate"]);
+    assert_same(folder.path(), "a state put aside");
+}
+
 #[cfg(feature = "images")]
 #[test]
 fn data_that_goes_away_ends_the_run_with_a_snapshot() {

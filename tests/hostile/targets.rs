@@ -9,7 +9,9 @@ use std::sync::Arc;
 use cortado::data::{Color, MeanPicture, Record, db::Payload, image};
 use cortado::hdf5::Reader;
 use cortado::net::{Net, NetOptions, threads};
-use cortado::solver::{Solver, SolverOptions};
+use cortado::plot::{self, Panel, Series};
+use cortado::solver::{Solver, SolverOptions, read_readings};
+use cortado::tools::training_log::{Table, TrainingLog};
 use cortado_layers::{Phase, Registry};
 use cortado_proto::caffe::{NetParameter, SolverParameter, SolverState};
 use cortado_proto::wire::{self, Model};
@@ -22,12 +24,13 @@ use prost_reflect::{DescriptorPool, DynamicMessage};
 pub type Target = fn(&[u8]);
 
 /// All kinds by name.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("caffemodel", caffemodel),
     ("codec", codec),
     ("datum", datum),
     ("hdf5", hdf5),
     ("image", picture),
+    ("log", log),
     ("mean", mean),
     ("net", net),
     ("solverstate", solverstate),
@@ -190,6 +193,61 @@ pub fn mean(bytes: &[u8]) {
     let _ = MeanPicture::decode(bytes);
     if let Ok((shape, values)) = wire::decode_blob(bytes) {
         assert_eq!(shape.iter().product::<usize>(), values.len());
+    }
+}
+
+/// The log of a training, a table of curves, readings of probes: as tables and as pictures.
+pub fn log(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    for year in [2026, i16::MIN, i16::MAX] {
+        if let Ok(log) = TrainingLog::parse(&text, year) {
+            check_table(&log.train);
+            check_table(&log.test);
+        }
+    }
+    for curves in [plot::read_log(&text), plot::read_csv(&text)] {
+        let written = plot::to_csv(&curves);
+        assert_eq!(
+            plot::to_csv(&plot::read_csv(&written)),
+            written,
+            "a table comes back as it went"
+        );
+        check_picture(&plot::panels_of_series(curves));
+    }
+    let readings = plot::panels_of_readings(&read_readings(&text));
+    let all: Vec<Series> = readings.iter().flat_map(|panel| &panel.series).cloned().collect();
+    let written = plot::to_csv(&all);
+    assert_eq!(plot::to_csv(&plot::read_csv(&written)), written, "readings come back as they went");
+    check_picture(&readings);
+}
+
+/// Every line of a table has a cell for every column.
+fn check_table(table: &Table) {
+    let text = table.csv(',');
+    let (mut lines, mut cells, mut quoted) = (0, 1, false);
+    for c in text.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ',' if !quoted => cells += 1,
+            '\n' if !quoted => {
+                assert_eq!(cells, 3 + table.outputs.len(), "{text}");
+                (lines, cells) = (lines + 1, 1);
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(lines, 1 + table.rows.len(), "{text}");
+}
+
+/// A picture is well-formed, and everything in it has a place.
+fn check_picture(panels: &[Panel]) {
+    let text = plot::svg("log", panels);
+    let picture = roxmltree::Document::parse(&text).unwrap_or_else(|e| panic!("{e}:\n{text}"));
+    for node in picture.descendants() {
+        for name in ["d", "x", "y", "width", "height"] {
+            let value = node.attribute(name).unwrap_or_default();
+            assert!(!value.contains("NaN") && !value.contains("inf"), "{name} is {value}:\n{text}");
+        }
     }
 }
 
