@@ -4,7 +4,7 @@
 # the sums; logs/TARGET holds the last turn's output.
 set -euo pipefail
 cd "$(dirname "$0")"
-each=${1:-3600} rounds=${2:-1}
+each=${1:-3600} rounds=${2:-1} failed=0
 bash build.sh
 mkdir -p logs
 for ((round = 1; round <= rounds; round++)); do
@@ -15,9 +15,12 @@ for ((round = 1; round <= rounds; round++)); do
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "logs/$target")
     echo "$target $time ${runs:-0} $status" |
       awk '{ printf "%s\t%.0f\t%s\t%s\n", $1, $2 + $3, $4, $5 }' | tee -a figures.tsv
-    [ "$status" = 0 ] || grep -aE 'panicked|ERROR|SUMMARY|Test unit' "logs/$target" | head -5
+    [ "$status" = 0 ] && continue
+    failed=1
+    grep -aE -A1 'panicked|ERROR|SUMMARY|Test unit' "logs/$target" | head -8 || true
   done
 done
 echo "target: processor seconds, executions, findings"
 awk -F'\t' '{ s[$1] += $2; n[$1] += $3; f[$1] += $4 != 0 }
   END { for (t in s) printf "%s: %d s, %d, %d\n", t, s[t], n[t], f[t] }' figures.tsv | sort
+exit "$failed"

@@ -75,20 +75,22 @@ pub fn options(
 /// Copies weight files into a net, one after the other, and reports what became of the layers: of each
 /// file, then of all.
 pub fn load_weights(net: &mut Net, files: &[PathBuf], skip_mismatch: bool) -> Result<(), Failure> {
-    let mut fresh: Option<Vec<String>> = None;
+    // Layers that had nothing from any file so far.
+    let mut without: Option<Vec<String>> = None;
     for file in files {
         let report = net.copy_with(file, CopyOptions { skip_mismatch })?;
         for layer in &report.skipped {
             log::line(&format!("Ignoring source layer {layer}"));
         }
         log::line(&format!("{}: {report}", file.display()));
-        match &mut fresh {
-            None => fresh = Some(report.fresh),
-            Some(fresh) => fresh.retain(|layer| report.fresh.contains(layer)),
+        let left = [report.fresh, report.mismatched].concat();
+        match &mut without {
+            None => without = Some(left),
+            Some(without) => without.retain(|layer| left.contains(layer)),
         }
     }
-    if let Some(fresh) = fresh.filter(|fresh| !fresh.is_empty() && files.len() > 1) {
-        log::line(&format!("In no file, with start values of their own: {}", fresh.join(", ")));
+    if let Some(list) = without.filter(|list| !list.is_empty() && files.len() > 1) {
+        log::line(&format!("From no file, with start values of their own: {}", list.join(", ")));
     }
     Ok(())
 }

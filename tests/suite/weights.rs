@@ -3,7 +3,7 @@
 use cortado::net::{CopyOptions, Net, NetOptions};
 use cortado_layers::Phase;
 
-use crate::support::{net, try_net};
+use crate::support::{cortado_in, net, stderr, try_net};
 
 fn text(layer: &str) -> String {
     format!(
@@ -75,6 +75,50 @@ fn layers_that_do_not_fit_are_passed_over_when_asked() {
         assert!(report.copied.is_empty() && data(&to, "fc") == before, "{format}");
         let told = report.to_string();
         assert!(told.contains("2 passed over since they do not fit: fc, last"), "{told}");
+    }
+}
+
+#[test]
+fn a_training_starts_from_several_files_and_tells_what_came_from_which() {
+    let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+    let fc = |name: &str, bottom: &str, outputs: usize| {
+        format!(
+            r#"layer {{ name: "{name}" type: "InnerProduct" bottom: "{bottom}" top: "{name}"
+               inner_product_param {{ num_output: {outputs} weight_filler {{ type: "xavier" }} }} }}"#
+        )
+    };
+    let input = r#"layer { name: "d" type: "DummyData" top: "x" dummy_data_param { shape { dim: 1 dim: 2 } } }"#;
+    let save = |name: &str, layers: &str| {
+        let net = net(&format!("{input}{layers}"), Phase::Train);
+        net.save(folder.path().join(name)).unwrap_or_else(|e| panic!("{e}"));
+    };
+    save("one.caffemodel", &[fc("a", "x", 3), fc("old", "a", 2)].concat());
+    save("two.caffemodel", &[fc("b", "x", 3), fc("c", "b", 5)].concat());
+    let layers = [fc("a", "x", 3), fc("b", "a", 3), fc("c", "b", 4), fc("d2", "c", 1)].concat();
+    // `b` stands on `a` here, which has 3 values and not 2: it does not fit either.
+    let text = format!(
+        "net_param {{ {input} {layers} layer {{ name: \"loss\" type: \"Reduction\" bottom: \"d2\" top: \"l\" \
+         loss_weight: 1 }} }} base_lr: 0.1 lr_policy: \"fixed\" max_iter: 1 snapshot_prefix: \"run\""
+    );
+    std::fs::write(folder.path().join("solver.prototxt"), text).unwrap_or_else(|e| panic!("{e}"));
+    let run = |more: &[&str]| {
+        let both =
+            ["train", "--solver", "solver.prototxt", "--weights", "one.caffemodel,two.caffemodel"];
+        let output = cortado_in(folder.path(), &[&both[..], more].concat());
+        (output.status.code(), stderr(&output))
+    };
+    let (code, told) = run(&[]);
+    assert!(code == Some(1) && told.contains("`two.caffemodel` does not fit"), "{told}");
+    assert!(told.contains("layer `b`") && told.contains("layer `c`"), "{told}");
+    let (code, told) = run(&["--skip-mismatch"]);
+    assert_eq!(code, Some(0), "{told}");
+    for wanted in [
+        "Ignoring source layer old",
+        "one.caffemodel: copied 1 layer; 1 not in this net: old; 3 not in the file: b, c, d2",
+        "two.caffemodel: copied 0 layers; 2 passed over since they do not fit: b, c",
+        "From no file, with start values of their own: b, c, d2",
+    ] {
+        assert!(told.contains(wanted), "{wanted} is missing in {told}");
     }
 }
 
