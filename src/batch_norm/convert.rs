@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use cortado_layers::Shape;
+use cortado_layers::norm::batch_norm::keeps_averages;
 use cortado_layers::norm::bn::{Dialect, dialect};
 use cortado_proto::caffe::bn_parameter::BnMode;
 use cortado_proto::caffe::{
@@ -119,6 +120,38 @@ fn vector(blob: Option<&Blob>, otherwise: f32, channels: usize) -> Blob {
     Blob { shape: Shape::from([data.len()]), data }
 }
 
+/// Averages as Caffe's sums, as they are after many steps of f = `fraction`: the factor is 1 / (1 − f), so
+/// that the next batch moves mean and variance by the 1 − f it would have moved the averages by.
+fn sums(averages: [Blob; 2], fraction: f32) -> Vec<Blob> {
+    let factor = 1.0 / (1.0 - fraction).clamp(f32::EPSILON, 1.0);
+    let times = |blob: Blob| Blob { data: blob.data.iter().map(|v| v * factor).collect(), ..blob };
+    let [mean, variance] = averages.map(times);
+    vec![mean, variance, Blob { shape: Shape::from([1]), data: vec![factor] }]
+}
+
+/// No statistics yet.
+fn nothing_gathered(channels: usize) -> Vec<Blob> {
+    let zeros = |n: usize| Blob { shape: Shape::from([n]), data: vec![0.0; n] };
+    vec![zeros(channels), zeros(channels), zeros(1)]
+}
+
+/// The rates of BatchNorm's three blobs, where a fork's layer shares its statistics by name.
+fn shared_statistics(params: &[ParamSpec]) -> Vec<ParamSpec> {
+    let names: Vec<&str> = params.iter().skip(2).take(2).map(ParamSpec::name).collect();
+    let [mean, variance] = names[..] else { return Vec::new() };
+    if mean.is_empty() || variance.is_empty() {
+        return Vec::new();
+    }
+    let names = [mean.to_owned(), variance.to_owned(), format!("{mean}_factor")];
+    let spec = |name| ParamSpec {
+        name: Some(name),
+        lr_mult: Some(0.0),
+        decay_mult: Some(0.0),
+        ..ParamSpec::default()
+    };
+    names.map(spec).into()
+}
+
 /// The fields that every part of a layer keeps.
 fn part(layer: &LayerDef, type_name: &str, in_place: bool) -> LayerParameter {
     LayerParameter {
@@ -173,11 +206,9 @@ fn split_bn(layer: &LayerDef, blobs: &[Blob]) -> Split {
     let channels = blobs.first().map_or(0, |b| b.data.len());
     let given = &layer.param.param[..layer.param.param.len().min(2)];
     let own = vec![vector(blobs.first(), 1.0, channels), vector(blobs.get(1), 0.0, channels)];
-    let kept = vec![
-        vector(blobs.get(2), 0.0, channels),
-        vector(blobs.get(3), 1.0, channels),
-        Blob { shape: Shape::from([1]), data: vec![1.0] },
-    ];
+    let kept = [vector(blobs.get(2), 0.0, channels), vector(blobs.get(3), 1.0, channels)];
+    let shared = shared_statistics(&layer.param.param);
+    let normalise = |param| LayerParameter { param: shared.clone(), ..normalise(layer, param) };
     let fillers = [&p.scale_filler, &p.shift_filler];
     match dialect(layer) {
         Dialect::Segnet if p.bn_mode() == BnMode::Inference => Split {
@@ -194,7 +225,7 @@ fn split_bn(layer: &LayerDef, blobs: &[Blob]) -> Split {
             Split {
                 dialect: "segnet, LEARN",
                 layers: vec![
-                    (normalise(layer, param), kept),
+                    (normalise(param), nothing_gathered(channels)),
                     (scale(layer, true, fillers, given, true), own),
                 ],
                 note: Some(BY_BATCH),
@@ -214,7 +245,7 @@ fn split_bn(layer: &LayerDef, blobs: &[Blob]) -> Split {
             Split {
                 dialect: "pspnet",
                 layers: vec![
-                    (normalise(layer, param), kept),
+                    (normalise(param), sums(kept, p.momentum())),
                     (scale(layer, true, [&p.slope_filler, &p.bias_filler], given, true), own),
                 ],
                 note: (!p.frozen()).then_some(LEARNS),
@@ -230,7 +261,7 @@ fn split_bn(layer: &LayerDef, blobs: &[Blob]) -> Split {
             Split {
                 dialect: "ducha-aiki",
                 layers: vec![
-                    (normalise(layer, param), kept),
+                    (normalise(param), sums(kept, 1.0 - p.decay())),
                     (scale(layer, true, fillers, given, true), own),
                 ],
                 note: Some(if p.moving_average() { LEARNS } else { BY_BATCH }),
@@ -253,10 +284,23 @@ fn split_batch_norm(layer: &LayerDef, blobs: &[Blob]) -> Option<Split> {
     }
     let nvidia = p.scale_bias() || p.scale_filler.is_some() || p.bias_filler.is_some();
     let intel = p.use_weight_bias == Some(true);
+    let averages = keeps_averages(&p);
     let given = &layer.param.param;
     let mut bare = normalise(layer, plain);
     bare.param = given[..given.len().min(3)].to_vec();
-    let mut layers = vec![(bare, blobs[..blobs.len().min(3)].to_vec())];
+    let statistics = match blobs {
+        // NVIDIA's averages; the factor is theirs only where our own training wrote the file.
+        [mean, variance, factor, ..] if averages && factor.data != [0.0] => {
+            let by = factor.data[0];
+            let average = |blob: &Blob| Blob {
+                data: blob.data.iter().map(|v| v / by).collect(),
+                ..blob.clone()
+            };
+            sums([mean, variance].map(average), p.moving_average_fraction())
+        }
+        _ => blobs[..blobs.len().min(3)].to_vec(),
+    };
+    let mut layers = vec![(bare, statistics)];
     if nvidia || intel {
         let filler = if p.scale_filler.is_some() { &p.scale_filler } else { &p.filler };
         let bias = nvidia || p.bias_term();
@@ -267,6 +311,6 @@ fn split_batch_norm(layer: &LayerDef, blobs: &[Blob]) -> Option<Split> {
     if p.relu() {
         layers.push((part(layer, "ReLU", true), Vec::new()));
     }
-    let dialect = if nvidia && !intel && !p.relu() { "nvidia" } else { "intel" };
-    Some(Split { dialect, layers, note: None })
+    let (dialect, note) = if averages { ("nvidia", Some(LEARNS)) } else { ("intel", None) };
+    Some(Split { dialect, layers, note })
 }

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use cortado_layers::norm::batch_norm::keeps_averages;
 use cortado_layers::norm::bn::{Dialect, dialect};
 use cortado_proto::caffe::LayerParameter;
 use cortado_proto::wire::{self, BlobOut, LayerOut};
@@ -31,8 +32,8 @@ struct Sums {
     layer: String,
     /// Its mean, variance and, for Caffe's own layer, factor.
     ids: Vec<ParamId>,
-    /// What the variance of a batch was multiplied with to make it unbiased: m / (m − 1).
-    unbias: f64,
+    /// Whether the variances that it keeps are unbiased, multiplied with m / (m − 1).
+    unbiased: bool,
     /// Elements per channel and batch.
     elements: f64,
     means: Vec<f64>,
@@ -92,9 +93,10 @@ pub fn recalibrate(
     for batch in 0..batches {
         net.forward()?;
         for sum in &mut sums {
+            let unbias = sum.unbias(1.0);
             let (means, variances) = (net.store.data(sum.ids[0]), net.store.data(sum.ids[1]));
             for (c, (&mean, &variance)) in means.iter().zip(variances).enumerate() {
-                let (mean, variance) = (f64::from(mean), f64::from(variance) / sum.unbias);
+                let (mean, variance) = (f64::from(mean), f64::from(variance) / unbias);
                 sum.means[c] += mean;
                 sum.squares[c] += mean * mean;
                 sum.variances[c] += variance;
@@ -109,7 +111,8 @@ pub fn recalibrate(
 fn sums(net: &Net) -> Vec<Sums> {
     let keeps = net.layers().filter_map(|layer| {
         let ids: Vec<ParamId> = layer.params().map(|(id, _)| id).collect();
-        let ours = layer.def().r#type() == "BatchNorm";
+        let averages = layer.def().batch_norm_param.as_ref().is_some_and(keeps_averages);
+        let unbiased = layer.def().r#type() == "BatchNorm" && !averages;
         let ids = match layer.def().r#type() {
             "BatchNorm" => ids[..3].to_vec(),
             "BN" if ids.len() == 4 => ids[2..].to_vec(),
@@ -127,7 +130,7 @@ fn sums(net: &Net) -> Vec<Sums> {
         };
         Some(Sums {
             layer: layer.name().to_owned(),
-            unbias: if ours && elements > 1.0 { elements / (elements - 1.0) } else { 1.0 },
+            unbiased,
             elements,
             means: vec![0.0; channels],
             squares: vec![0.0; channels],
@@ -140,11 +143,15 @@ fn sums(net: &Net) -> Vec<Sums> {
 }
 
 impl Sums {
+    /// m / (m − 1) for the m elements per channel of so many batches, where it counts.
+    fn unbias(&self, batches: f64) -> f64 {
+        let all = self.elements * batches;
+        if self.unbiased && all > 1.0 { all / (all - 1.0) } else { 1.0 }
+    }
+
     /// Writes the statistics of all batches together.
     fn settle(&self, net: &mut Net, batches: f64) -> Drift {
-        let all = self.elements * batches;
-        let ours = self.ids.len() == 3;
-        let unbias = if ours && all > 1.0 { all / (all - 1.0) } else { 1.0 };
+        let unbias = self.unbias(batches);
         let mut drift = Drift {
             layer: self.layer.clone(),
             channels: self.means.len(),

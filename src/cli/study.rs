@@ -88,7 +88,10 @@ pub fn run(args: StudyArgs) -> Result<(), Failure> {
         runs[i] = Some(run);
     }
     let runs: Vec<Run> = runs.into_iter().flatten().collect();
-    let report = Report::new(&study, &runs);
+    let pool = threads::pool(jobs);
+    let together = study.param.variant.iter().map(|variant| study.together(variant, &pool));
+    let together: Vec<Vec<f64>> = together.collect::<Result<_, _>>()?;
+    let report = Report::new(&study, &runs, &together);
     let written = report.write()?;
     say(&report.markdown());
     written.iter().for_each(|path| log::plain(&format!("written: {}", path.display())));

@@ -5,6 +5,7 @@
 
 mod report;
 mod run;
+mod together;
 
 use std::path::{Path, PathBuf};
 
@@ -66,6 +67,12 @@ impl Study {
         if self.seeds() < 1 {
             return Err(format!("`seeds` is at least 1, found {}", self.seeds()));
         }
+        if let Some(size) = self.param.ensemble.filter(|&n| n < 2 || n > self.param.seeds()) {
+            return Err(format!(
+                "`ensemble` is from 2 to the number of seeds, {}; found {size}",
+                self.param.seeds()
+            ));
+        }
         match &self.param.baseline {
             Some(name) if !names.contains(&name.as_str()) => Err(format!(
                 "`baseline` is one of the variants {}, found `{name}`",
@@ -82,6 +89,11 @@ impl Study {
             (None, true) => 1,
             _ => self.param.seeds(),
         }
+    }
+
+    /// How many nets are scored together, if enough are trained.
+    pub fn ensemble(&self) -> Option<i32> {
+        self.param.ensemble.filter(|&size| size <= self.seeds())
     }
 
     /// Where results go: the folder itself, in the short form `short` in it.

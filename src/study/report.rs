@@ -24,6 +24,8 @@ pub struct Row<'a> {
     pub runs: Vec<&'a Run>,
     /// Steps to the baseline's best.
     pub steps: Option<Spread>,
+    /// What its nets score together, one value per group.
+    pub together: &'a [f64],
 }
 
 /// All results.
@@ -84,21 +86,22 @@ impl Row<'_> {
 }
 
 impl<'a> Report<'a> {
-    /// Puts the runs of a study together.
-    pub fn new(study: &'a Study, runs: &'a [Run]) -> Report<'a> {
+    /// Puts the runs of a study into rows; `together` has, per variant, what its nets score together.
+    pub fn new(study: &'a Study, runs: &'a [Run], together: &'a [Vec<f64>]) -> Report<'a> {
         let of = |name: &str| -> Vec<&'a Run> {
             runs.iter().filter(|run| run.variant == name).collect()
         };
         let mark = study.param.baseline.as_ref();
         let mark = mark.and_then(|name| spread(of(name).iter().filter_map(|run| run.best())));
         let mark = mark.map(|(mean, _, _)| mean);
-        let rows = study.param.variant.iter().map(|variant| {
+        let rows = study.param.variant.iter().enumerate().map(|(i, variant)| {
             let runs = of(variant.name());
             let reached = |mark: f64| {
                 spread(runs.iter().filter_map(|run| run.reached(mark)).map(|iter| iter as f64))
             };
             let (name, reference) = (variant.name(), variant.reference());
-            Row { name, reference, steps: mark.and_then(reached), runs }
+            let together = together.get(i).map_or(&[][..], Vec::as_slice);
+            Row { name, reference, steps: mark.and_then(reached), together, runs }
         });
         Report { study, rows: rows.collect(), mark }
     }
@@ -126,6 +129,8 @@ impl<'a> Report<'a> {
         if let Some(mark) = self.mark {
             head.push(format!("steps to {:.2}", 100.0 * mark));
         }
+        let ensemble = self.study.ensemble();
+        head.extend(ensemble.map(|size| format!("{size} nets together")));
         head.extend(param.reference.clone());
         let mut line = |cells: &[String]| {
             let _ = writeln!(out, "| {} |", cells.join(" | "));
@@ -138,6 +143,10 @@ impl<'a> Report<'a> {
                 vec![row.name.to_owned(), percent(row.last(), count), percent(row.best(), count)];
             if self.mark.is_some() {
                 cells.push(steps(row.steps, count));
+            }
+            if ensemble.is_some() {
+                let scores = row.together;
+                cells.push(percent(spread(scores.iter().copied()), scores.len()));
             }
             if param.reference.is_some() {
                 cells.push(row.reference.to_owned());
@@ -155,6 +164,14 @@ impl<'a> Report<'a> {
                  mean."
             );
         }
+        if let Some(size) = ensemble {
+            let groups = self.study.seeds() / size;
+            let _ = writeln!(
+                out,
+                "\nTogether: the mean of the probabilities of {size} nets, {groups} times with other \
+                 seeds."
+            );
+        }
         out + "\n![curves](curves.svg)\n"
     }
 
@@ -166,7 +183,8 @@ impl<'a> Report<'a> {
         let variants = self.rows.iter().map(|row| {
             json!({
                 "variant": row.name, "end": number(row.last()), "best": number(row.best()),
-                "steps_to_mark": number(row.steps), "reference": row.reference, "runs": row.runs,
+                "steps_to_mark": number(row.steps), "reference": row.reference,
+                "together": row.together, "runs": row.runs,
             })
         });
         let param = &self.study.param;

@@ -1,5 +1,6 @@
 //! One run of a study: training with the variant's stages and fields; what came of it is kept in
-//! `runs/VARIANT-SEED.json`, and taken from there while nothing of what made it has changed.
+//! `runs/VARIANT-SEED.json` (the weights beside it where nets are scored together), and taken from there
+//! while nothing of what made it has changed.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -99,12 +100,12 @@ impl Watcher for Gather<'_> {
 }
 
 impl Study {
-    fn file(&self, variant: &StudyVariant, seed: i32, ending: &str) -> PathBuf {
+    pub(super) fn file(&self, variant: &StudyVariant, seed: i32, ending: &str) -> PathBuf {
         self.results().join("runs").join(format!("{}-{seed}.{ending}", variant.name()))
     }
 
     /// The solver of a run, and the stages of its nets.
-    fn solver(
+    pub(super) fn solver(
         &self,
         variant: &StudyVariant,
         seed: i32,
@@ -149,6 +150,9 @@ impl Study {
         else {
             return Ok(None);
         };
+        if self.ensemble().is_some() && !self.file(variant, seed, "caffemodel").exists() {
+            return Ok(None);
+        }
         let readings = std::fs::read_to_string(self.file(variant, seed, "csv"));
         run.readings = read_readings(&readings.unwrap_or_default());
         Ok(Some(run))
@@ -193,6 +197,9 @@ impl Study {
         if gather.curve.is_empty() && outcome == Outcome::Done {
             let why = format!("the test net of `{}` has no output `{measure}`", variant.name());
             return Err(ToolError(why).into());
+        }
+        if self.ensemble().is_some() {
+            solver.net().save(self.file(variant, seed, "caffemodel"))?;
         }
         let run = Run {
             variant: variant.name().to_owned(),

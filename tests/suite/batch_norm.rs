@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use cortado::batch_norm::{
-    Blob, Conversion, Folded, Given, Trained, compare, convert, fold, recalibrate,
-};
+use cortado::batch_norm::{Conversion, Folded, Given, Trained, compare, convert, fold};
 use cortado::net::{Net, NetOptions};
 use cortado_layers::Phase;
 use cortado_proto::NetDef;
@@ -279,74 +277,6 @@ fn every_dialect_becomes_two_layers_with_the_same_outputs() {
         }
     }
     none(failures);
-}
-
-/// (3 − 1) / √(3.75 + 0.25) = 1, times 2, plus 0.5.
-#[test]
-fn conversion_by_hand() {
-    let text = format!(
-        r#"{} layer {{ name: "n" type: "BN" bottom: "x" top: "n"
-            bn_param {{ frozen: true eps: 0.25 }} }}"#,
-        input("1x1x1x1")
-    );
-    let (mut net, _) = trained(&text);
-    for (blob, value) in net.layers[1].blobs.iter_mut().zip([2.0, 0.5, 1.0, 3.75]) {
-        blob.data[0] = value;
-    }
-    let Conversion { text, blobs, .. } = convert(&net).unwrap_or_else(|e| panic!("{e}"));
-    let of = |name: &str| -> Vec<f32> {
-        blobs[name].iter().flat_map(|b: &Blob| b.data.clone()).collect()
-    };
-    assert_eq!(of("n"), [1.0, 3.75, 1.0]);
-    assert_eq!(of("n_scale"), [2.0, 0.5]);
-    let (_, mut run) =
-        net.rebuilt(text, &blobs, &Given::nothing()).unwrap_or_else(|e| panic!("{e}"));
-    let three = ndarray::Array4::from_elem((1, 1, 1, 1), 3.0).into_dyn();
-    run.set_input("x", three.view()).unwrap_or_else(|e| panic!("{e}"));
-    run.forward().unwrap_or_else(|e| panic!("{e}"));
-    let found = run.blob("n").map(|b| b.data[0]).unwrap_or_default();
-    assert!((found - 2.5).abs() < 1e-6, "{found}");
-}
-
-#[test]
-fn exact_statistics_are_those_of_all_batches_together() {
-    let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
-    // Every batch is other noise; all of them together are what the layer must have seen.
-    let text = r#"
-        layer { name: "d" type: "DummyData" top: "x" dummy_data_param {
-          shape { dim: 5 dim: 2 dim: 3 } data_filler { type: "gaussian" mean: 3 std: 2 } } }
-        layer { name: "bn" type: "BatchNorm" bottom: "x" top: "y" }"#;
-    let def =
-        || NetDef::from_text(&Source::new("net.prototxt", text)).unwrap_or_else(|e| panic!("{e}"));
-    let options = NetOptions::new(Phase::Train);
-    let mut net = Net::build(def(), &options).unwrap_or_else(|e| panic!("{e}"));
-    let mut seen = [Vec::new(), Vec::new()];
-    for _ in 0..4 {
-        net.forward().unwrap_or_else(|e| panic!("{e}"));
-        let x = net.read("x").map(|b| b.data.to_vec()).unwrap_or_else(|e| panic!("{e}"));
-        for (i, value) in x.into_iter().enumerate() {
-            seen[i / 3 % 2].push(f64::from(value));
-        }
-    }
-    let weights = folder.path().join("old.caffemodel");
-    net.save(&weights).unwrap_or_else(|e| panic!("{e}"));
-    let made =
-        recalibrate(def(), &[weights], &options, 4, &mut |_| {}).unwrap_or_else(|e| panic!("{e}"));
-    let new = folder.path().join("new.caffemodel");
-    made.save(&new).unwrap_or_else(|e| panic!("{e}"));
-    let mut net = Net::build(def(), &options).unwrap_or_else(|e| panic!("{e}"));
-    net.copy_from(&new).unwrap_or_else(|e| panic!("{e}"));
-    let blob = |i: usize| net.store.of_layer("bn", i).map(|id| net.store.data(id).to_vec());
-    let (means, variances) = (blob(0).unwrap_or_default(), blob(1).unwrap_or_default());
-    assert_eq!(blob(2).as_deref(), Some(&[1.0][..]));
-    for (c, values) in seen.iter().enumerate() {
-        let n = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / n;
-        let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0);
-        assert!((f64::from(means[c]) - mean).abs() < 1e-5, "{means:?} {mean}");
-        assert!((f64::from(variances[c]) - variance).abs() < 1e-4, "{variances:?} {variance}");
-    }
-    assert!(made.drifts[0].mean > 0.0 && made.drifts[0].mean < 1.0, "{:?}", made.drifts);
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! The program and the library, subject by subject.
 
 mod batch_norm;
+mod bn_dialects;
+mod bn_recalibrate;
 mod broken_files;
 mod cli;
 mod custom_layer;
 mod draw;
 mod ensemble;
+mod fold_published;
 mod guards;
 #[cfg(feature = "hdf5")]
 mod hdf5;

@@ -81,6 +81,48 @@ fn a_study_goes_on_where_it_stopped_and_writes_table_numbers_and_picture() {
 }
 
 #[test]
+fn nets_that_are_scored_together_score_as_the_test_command_says() {
+    let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+    write(folder.path(), &STUDY.replace("seeds: 2", "seeds: 5 ensemble: 2"));
+    let (table, _) = study(folder.path(), &[]);
+    assert!(table.contains("| 2 nets together |"), "{table}");
+    assert!(table.contains("2 nets, 2 times with other seeds"), "{table}");
+    let json: serde_json::Value =
+        serde_json::from_str(&read(folder.path(), "results.json")).unwrap_or_default();
+    for (i, (variant, stages)) in [("plain", "none"), ("bn", "bn")].into_iter().enumerate() {
+        let pairs = [[1, 2], [3, 4]].map(|pair| {
+            let files = pair.map(|seed| format!("runs/{variant}-{seed}.caffemodel")).join(",");
+            let output = cortado_in(
+                folder.path(),
+                &[
+                    "test",
+                    "--model",
+                    "net.prototxt",
+                    "--iterations",
+                    "2",
+                    "--json",
+                    "--ensemble",
+                    &files,
+                    "--stage",
+                    stages,
+                ],
+            );
+            let told: serde_json::Value =
+                serde_json::from_slice(&output.stdout).unwrap_or_default();
+            told["outputs"]["accuracy"][0].as_f64().unwrap_or_else(|| panic!("{}", stderr(&output)))
+        });
+        let found = json["variants"][i]["together"].as_array().cloned().unwrap_or_default();
+        let found: Vec<f64> = found.iter().filter_map(serde_json::Value::as_f64).collect();
+        assert_eq!(found, pairs, "{variant}: {json}");
+    }
+    // Without its weights a run counts as not made.
+    std::fs::remove_file(folder.path().join("runs/bn-3.caffemodel"))
+        .unwrap_or_else(|e| panic!("{e}"));
+    let (_, said) = study(folder.path(), &[]);
+    assert!(said.contains("10 runs, 9 of them kept"), "{said}");
+}
+
+#[test]
 fn a_run_that_diverges_is_a_result() {
     let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
     let text = STUDY.replace(r#"stage: "bn" set: "base_lr=0.2""#, r#"set: "base_lr=3e38""#);
@@ -99,6 +141,7 @@ fn mistakes_of_a_study_are_told() {
         ("variant { name: \"a\" } variant { name: \"a\" }", "two variants have the name `a`"),
         ("variant { name: \"a/b\" }", "found `a/b`"),
         ("variant { name: \"a\" } baseline: \"b\"", "one of the variants a, found `b`"),
+        ("variant { name: \"a\" } ensemble: 4", "from 2 to the number of seeds, 3; found 4"),
         ("variant { name: \"a\" } seeds: 0", "`seeds` is at least 1, found 0"),
         ("variant { name: \"a\" } measure: \"acc\"", "the test net of `a` has no output `acc`"),
         ("variant { name: \"a\" set: \"base_rate=1\" }", "a solver has no field `base_rate`"),
@@ -122,7 +165,7 @@ fn the_results_that_ship_are_of_every_variant() {
         let study = Study::read(&folder, false).unwrap_or_else(|e| panic!("{e}"));
         // One that has not been run yet has no table.
         let Ok(table) = std::fs::read_to_string(folder.join("results.md")) else { continue };
-        for row in &Report::new(&study, &[]).rows {
+        for row in &Report::new(&study, &[], &[]).rows {
             assert!(table.contains(&format!("\n| {} | ", row.name)), "{}: {table}", row.name);
         }
         count += 1;

@@ -49,7 +49,9 @@ static DOC: LayerDoc = LayerDoc {
             mean takes it out again.\n\n\
             **The forks' form.** NVIDIA's Caffe (`scale_bias: true`, or a `scale_filler` or `bias_filler`) \
             and Intel's (`use_weight_bias: true`) keep the Scale in the same layer: y is then multiplied \
-            with blob 3 and blob 4 is added; Intel's `relu: true` lets through what is above 0.",
+            with blob 3 and blob 4 is added; Intel's `relu: true` lets through what is above 0. NVIDIA's \
+            keeps averages in place of sums, of biased variances: kept = f · kept + (1 − f) · batch, and \
+            blob 2 stays 1.",
     example: r#"layer { name: "bn1" type: "BatchNorm" bottom: "conv1" top: "conv1" }"#,
     source: "Ioffe, Szegedy 2015; Caffe's batch_norm_layer.cpp",
     ..LayerDoc::new("Normalises each channel to mean 0 and variance 1.")
@@ -93,7 +95,31 @@ fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     let intel = param.use_weight_bias == Some(true);
     let scaled = nvidia || intel;
     let biased = nvidia || (intel && param.bias_term());
-    Ok(Box::new(BatchNormLayer { param, scaled, biased, channels: 0, dims: [0; 3] }))
+    let averages = keeps_averages(&param);
+    Ok(Box::new(BatchNormLayer { param, scaled, biased, averages, channels: 0, dims: [0; 3] }))
+}
+
+/// Whether the layer is NVIDIA's, whose state is averages, not sums.
+pub fn keeps_averages(p: &BatchNormParameter) -> bool {
+    let scaled = p.scale_bias() || p.scale_filler.is_some() || p.bias_filler.is_some();
+    scaled && p.use_weight_bias != Some(true) && !p.relu()
+}
+
+/// NVIDIA's state follows a batch: averages; the first batch alone where there were none.
+fn follow_averages(
+    [means, vars, factor]: [&mut [f32]; 3],
+    mean: &[f32],
+    var: &[f32],
+    fraction: f32,
+) {
+    let (old, new) = match factor[0] {
+        0.0 => (0.0, 1.0),
+        factor => (fraction / factor, 1.0 - fraction),
+    };
+    factor[0] = 1.0;
+    for (kept, batch) in [(means, mean), (vars, var)] {
+        kept.iter_mut().zip(batch).for_each(|(kept, batch)| *kept = old * *kept + new * batch);
+    }
 }
 
 /// The state (sums of means, of variances, of weights) follows a batch of `count` elements per channel.
@@ -120,6 +146,8 @@ struct BatchNormLayer {
     /// Whether a scale, and a bias, follow.
     scaled: bool,
     biased: bool,
+    /// Whether the state is NVIDIA's.
+    averages: bool,
     channels: usize,
     /// The bottom as [outer, channels, inner].
     dims: [usize; 3],
@@ -238,7 +266,11 @@ impl Layer for BatchNormLayer {
                 None => &*cx.tops[0].data,
             };
             k.moments(outer, c, inner, x, mean, var);
-            follow([means.data, vars.data, factor.data], mean, var, outer * inner, fraction);
+            let state = [&mut *means.data, &mut *vars.data, &mut *factor.data];
+            match self.averages {
+                true => follow_averages(state, mean, var, fraction),
+                false => follow(state, mean, var, outer * inner, fraction),
+            }
         }
         for i in 0..c {
             var[i] = 1.0 / (var[i] + eps).sqrt();

@@ -1,0 +1,186 @@
+//! Exact statistics in place of moving averages: what they are, and what the command tells.
+
+use std::path::Path;
+
+use cortado::batch_norm::recalibrate;
+use cortado::net::{Net, NetOptions};
+use cortado_layers::Phase;
+use cortado_proto::NetDef;
+use cortado_proto::span::Source;
+use cortado_proto::wire::Model;
+
+use crate::support::{cortado, none, stderr, stdout};
+
+#[test]
+fn exact_statistics_are_those_of_all_batches_together() {
+    let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+    // Every batch is other noise; all of them together are what the layer must have seen.
+    let text = r#"
+        layer { name: "d" type: "DummyData" top: "x" dummy_data_param {
+          shape { dim: 5 dim: 2 dim: 3 } data_filler { type: "gaussian" mean: 3 std: 2 } } }
+        layer { name: "bn" type: "BatchNorm" bottom: "x" top: "y" }"#;
+    let def =
+        || NetDef::from_text(&Source::new("net.prototxt", text)).unwrap_or_else(|e| panic!("{e}"));
+    let options = NetOptions::new(Phase::Train);
+    let mut net = Net::build(def(), &options).unwrap_or_else(|e| panic!("{e}"));
+    let mut seen = [Vec::new(), Vec::new()];
+    for _ in 0..4 {
+        net.forward().unwrap_or_else(|e| panic!("{e}"));
+        let x = net.read("x").map(|b| b.data.to_vec()).unwrap_or_else(|e| panic!("{e}"));
+        for (i, value) in x.into_iter().enumerate() {
+            seen[i / 3 % 2].push(f64::from(value));
+        }
+    }
+    let weights = folder.path().join("old.caffemodel");
+    net.save(&weights).unwrap_or_else(|e| panic!("{e}"));
+    let made =
+        recalibrate(def(), &[weights], &options, 4, &mut |_| {}).unwrap_or_else(|e| panic!("{e}"));
+    let new = folder.path().join("new.caffemodel");
+    made.save(&new).unwrap_or_else(|e| panic!("{e}"));
+    let mut net = Net::build(def(), &options).unwrap_or_else(|e| panic!("{e}"));
+    net.copy_from(&new).unwrap_or_else(|e| panic!("{e}"));
+    let blob = |i: usize| net.store.of_layer("bn", i).map(|id| net.store.data(id).to_vec());
+    let (means, variances) = (blob(0).unwrap_or_default(), blob(1).unwrap_or_default());
+    assert_eq!(blob(2).as_deref(), Some(&[1.0][..]));
+    for (c, values) in seen.iter().enumerate() {
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        assert!((f64::from(means[c]) - mean).abs() < 1e-5, "{means:?} {mean}");
+        assert!((f64::from(variances[c]) - variance).abs() < 1e-4, "{variances:?} {variance}");
+    }
+    assert!(made.drifts[0].mean > 0.0 && made.drifts[0].mean < 1.0, "{:?}", made.drifts);
+}
+
+/// The forks' layers keep biased variances, and averages.
+#[test]
+fn every_dialect_gets_its_own_kind_of_statistics() {
+    let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+    let weights = folder.path().join("old.caffemodel");
+    let table = [
+        (r#"type: "BatchNorm""#, 0, 32.0 / 31.0),
+        (r#"type: "BatchNorm" batch_norm_param { use_weight_bias: true }"#, 0, 32.0 / 31.0),
+        (r#"type: "BatchNorm" batch_norm_param { scale_bias: true }"#, 0, 1.0),
+        (r#"type: "BN" bn_param { momentum: 0.9 }"#, 2, 1.0),
+        (r#"type: "BN" bn_param { decay: 0.1 }"#, 2, 1.0),
+    ];
+    let mut failures = Vec::new();
+    for (layer, at, unbias) in table {
+        let text = format!(
+            r#"layer {{ name: "d" type: "DummyData" top: "x" dummy_data_param {{
+              shape {{ dim: 8 dim: 1 dim: 2 dim: 1 }} data_filler {{ type: "gaussian" std: 2 }} }} }}
+            layer {{ name: "n" bottom: "x" top: "y" {layer} }}"#
+        );
+        let source = Source::new("net.prototxt", text);
+        let def = || NetDef::from_text(&source).unwrap_or_else(|e| panic!("{e}"));
+        let options = NetOptions::new(Phase::Train);
+        let mut net = Net::build(def(), &options).unwrap_or_else(|e| panic!("{e}"));
+        net.save(&weights).unwrap_or_else(|e| panic!("{e}"));
+        let mut seen: Vec<f64> = Vec::new();
+        for _ in 0..2 {
+            net.forward().unwrap_or_else(|e| panic!("{e}"));
+            let x = net.read("x").unwrap_or_else(|e| panic!("{e}"));
+            seen.extend(x.data.iter().map(|&v| f64::from(v)));
+        }
+        let mean = seen.iter().sum::<f64>() / 32.0;
+        let variance = seen.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 32.0 * unbias;
+        let files = [weights.clone()];
+        let made = recalibrate(def(), &files, &options, 2, &mut |_| {});
+        let made = made.unwrap_or_else(|e| panic!("{e}"));
+        let store = &made.net().store;
+        let blob = |i: usize| store.of_layer("n", i).map_or(f32::NAN, |id| store.data(id)[0]);
+        let near = |found: f32, wanted: f64| (f64::from(found) - wanted).abs() < 1e-4;
+        if !near(blob(at), mean) || !near(blob(at + 1), variance) {
+            failures.push(format!("{layer}: {} {}, not {mean} {variance}", blob(at), blob(at + 1)));
+        }
+    }
+    none(failures);
+}
+
+/// A run so short and so fast that the averages are of weights that are no longer there.
+#[test]
+fn the_command_tells_scores_and_drifts_and_is_the_same_on_any_number_of_threads() {
+    let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+    let at = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let prefix = format!("snapshot_prefix={}", at("run"));
+    let output = cortado(&[
+        "train",
+        "--solver",
+        "models/mnist_mlp_bn/solver.prototxt",
+        "--set",
+        "max_iter=40",
+        "--set",
+        "base_lr=2",
+        "--set",
+        "test_initialization=false",
+        "--set",
+        &prefix,
+    ]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let weights = at("run_iter_40.caffemodel");
+    let run = |to: &str, threads: &str, json: &[&str]| {
+        let mut arguments =
+            vec!["bn-recalibrate", "--model", "models/mnist_mlp_bn/train_test.prototxt"];
+        arguments.extend(["--weights", &weights, "-o", to, "--iterations", "20"]);
+        arguments.extend(["--test-iterations", "20", "--threads", threads]);
+        arguments.extend(json);
+        let output = cortado(&arguments);
+        assert!(output.status.success(), "{}", stderr(&output));
+        (stdout(&output), std::fs::read(to).unwrap_or_else(|e| panic!("{e}")))
+    };
+    let (told, file) = run(&at("one.caffemodel"), "1", &["--json"]);
+    for threads in ["2", "5"] {
+        let again = run(&at("more.caffemodel"), threads, &["--json"]);
+        assert_eq!(again.0, told, "{threads} threads");
+        assert!(again.1 == file, "{threads} threads: other bits");
+    }
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap_or_default();
+    let drifts: Vec<(&str, u64)> = told["drift"]
+        .as_array()
+        .map(|all| {
+            all.iter()
+                .map(|d| (d["layer"].as_str().unwrap_or(""), d["channels"].as_u64().unwrap_or(0)))
+        })
+        .map(Iterator::collect)
+        .unwrap_or_default();
+    assert_eq!(drifts, [("bn1", 100), ("bn2", 100), ("bn3", 100)], "{told}");
+    let score = |when: &str| told[when]["accuracy"].as_f64().unwrap_or(f64::NAN);
+    assert!(score("after") > score("before") + 0.02, "{told}");
+    // A second time there is nothing left to mend.
+    let exact = at("one.caffemodel");
+    let (table, _) = run(&at("table.caffemodel"), "2", &[]);
+    assert!(table.contains("accuracy = ") && table.contains(" before, "), "{table}");
+    for layer in ["bn1", "bn2", "bn3"] {
+        assert!(table.lines().any(|l| l.starts_with(layer) && l.contains("100")), "{table}");
+    }
+    let output = cortado(&[
+        "bn-recalibrate",
+        "--model",
+        "models/mnist_mlp_bn/train_test.prototxt",
+        "--weights",
+        &exact,
+        "-o",
+        &at("again.caffemodel"),
+        "--iterations",
+        "20",
+        "--json",
+    ]);
+    let again: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let drifts = again["drift"].as_array().cloned().unwrap_or_default();
+    assert_eq!(drifts.len(), 3, "{}", stderr(&output));
+    for drift in drifts {
+        assert!(drift["mean"].as_f64().is_some_and(|d| d < 1e-5), "{drift}");
+        assert!(drift["deviation"].as_f64().is_some_and(|d| d < 1e-5), "{drift}");
+    }
+    // An ordinary file: nothing but the statistics has changed.
+    let open = |path: &str| Model::open(Path::new(path)).unwrap_or_else(|e| panic!("{e}"));
+    let (old, new) = (open(&weights), open(&exact));
+    for layer in old.layers.iter().filter(|layer| !layer.blobs.is_empty()) {
+        let twin = new.layer(&layer.name).unwrap_or_else(|| panic!("`{}` is gone", layer.name));
+        let same = old
+            .blobs(layer)
+            .zip(new.blobs(twin))
+            .all(|(a, b)| matches!((a.to_vec(), b.to_vec()), (Ok(a), Ok(b)) if a == b));
+        assert_eq!(same, layer.type_name != "BatchNorm", "{}", layer.name);
+    }
+}
