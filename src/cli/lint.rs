@@ -64,12 +64,14 @@ pub fn run(args: LintArgs) -> Result<(), Failure> {
         }
     }
     let mut all: Vec<Told> = Vec::new();
+    let mut broken: Vec<String> = Vec::new();
     for file in &files {
         match findings(file, &args) {
             Ok(found) => all.extend(found),
             // In a folder there may be anything; a file that was named must load.
-            Err(why) if args.paths.contains(file) => return Err(why),
-            Err(_) => {}
+            Err(Failure::Input(why)) if args.paths.contains(file) => broken.push(why),
+            Err(Failure::Usage(why)) => return Err(Failure::Usage(why)),
+            Err(Failure::Input(_)) => {}
         }
     }
     if args.json {
@@ -82,6 +84,10 @@ pub fn run(args: LintArgs) -> Result<(), Failure> {
     let (errors, warnings, hints) = (left(Level::Error), left(Level::Warning), left(Level::Hint));
     let fixed = all.iter().filter(|told| told.fixed).count();
     let summary = format!("{errors} errors, {warnings} warnings, {hints} hints, {fixed} fixed");
+    if !broken.is_empty() {
+        log::plain(&summary);
+        return Err(Failure::Input(broken.join("\n")));
+    }
     match errors + warnings {
         0 => {
             log::plain(&summary);

@@ -9,7 +9,7 @@ use cortado_proto::NetDef;
 use cortado_proto::span::Source;
 use cortado_proto::wire::Model;
 
-use crate::support::{ROOT, cortado, none, stderr, stdout};
+use crate::support::{ROOT, cortado, cortado_in, none, stderr, stdout};
 
 fn found(text: &str) -> Vec<Finding> {
     let source = Source::new("net.prototxt", text);
@@ -273,4 +273,19 @@ layer { name: "s" type: "Scale" bottom: "x" top: "x" }
     assert_eq!(now, text.replace(" use_global_stats: false ", "  "));
     assert_eq!(cortado(&["lint", &path]).status.code(), Some(0));
     assert_eq!(cortado(&["lint", "models/nothing.prototxt"]).status.code(), Some(1));
+}
+
+#[test]
+fn a_file_that_does_not_load_keeps_no_finding_of_the_others_back() {
+    let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+    let files =
+        [("a.prototxt", "layer {"), ("b.prototxt", "base_lr: 1 lr_policy: \"step\" net: \"n\"")];
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap_or_else(|e| panic!("{e}"));
+    }
+    let output = cortado_in(folder.path(), &["lint", "a.prototxt", "none.prototxt", "b.prototxt"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains("[step-without-size]"), "{}", stdout(&output));
+    let told = stderr(&output);
+    assert!(told.contains("a.prototxt") && told.contains("none.prototxt"), "{told}");
 }
