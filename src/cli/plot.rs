@@ -61,9 +61,15 @@ pub fn run(args: PlotArgs) -> Result<(), Failure> {
         }
         curves.extend(series.into_iter().map(|s| Series { name: of_file(s.name), ..s }));
     }
-    // A table has the order of the files.
-    let read = panels.iter().flat_map(|panel| &panel.series);
-    let all: Vec<Series> = curves.iter().chain(read).cloned().collect();
+    // A table has the order of the files, and no headings above its columns.
+    let read = panels.iter().flat_map(|panel| {
+        let values = panel.series.iter().any(|series| !series.bands.is_empty());
+        panel.series.iter().map(move |series| match values {
+            true => series.clone(),
+            false => Series { name: format!("{} {}", series.name, panel.name), ..series.clone() },
+        })
+    });
+    let all: Vec<Series> = curves.iter().cloned().chain(read).collect();
     panels.splice(0..0, panels_of_series(curves));
     let names: Vec<String> = args.files.iter().map(|f| f.display().to_string()).collect();
     let bytes = match to.as_str() {

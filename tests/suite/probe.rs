@@ -116,6 +116,13 @@ fn a_run_that_is_taken_up_leaves_the_readings_of_an_unbroken_one() {
     let document = roxmltree::Document::parse(&svg).unwrap_or_else(|e| panic!("{e}"));
     let bands = document.descendants().filter(|n| n.attribute("class") == Some("band")).count();
     assert_eq!(bands, 4, "{svg}");
+    let output = cortado_in(folder.path(), &["plot", "p.csv", "-o", "q.csv"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let table = std::fs::read_to_string(folder.path().join("q.csv")).unwrap_or_default();
+    let mut columns: Vec<&str> = table.lines().next().unwrap_or_default().split(',').collect();
+    assert!(columns.contains(&"a share of dead units"), "{table}");
+    columns.sort_unstable();
+    assert!(columns.windows(2).all(|two| two[0] != two[1]), "columns of one name: {columns:?}");
 }
 
 #[test]
