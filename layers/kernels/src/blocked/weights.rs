@@ -1,14 +1,16 @@
 //! The weight gradient of a convolution of blocked activations.
 //!
-//! For a block of 16 input and 16 output channels and one kernel element, 16 registers hold one row of
-//! output channels per input channel; they run over pixels of the output, of which each is read once,
-//! and meet the 16 numbers of the input's pixel one by one.
+//! Registers hold sums of 16 output channels, a row for each of some input elements that follow each
+//! other in memory: the channels of a block that one kernel element meets, or a whole kernel row of an
+//! interleaved source. They run over pixels of the output, each read once, and meet the input's
+//! numbers one by one.
 
 use std::ops::Range;
 
 use super::aligned::with_buffer;
+use super::conv::Input;
 use super::lanes::{Lanes, WithLanes};
-use super::layout::{Blocked, BlockedRef};
+use super::layout::{BlockedRef, Source};
 use super::pack::windows;
 use super::{LANES, for_each_task, wanted};
 use crate::Kernels;
@@ -22,35 +24,47 @@ const STRIP: usize = 64;
 /// Sums over images are cut into this many parts at least, where there are few blocks.
 const PARTS: usize = 16;
 
-/// Floats of a pair of blocks, for one kernel element.
-const PAIR: usize = LANES * LANES;
+/// Whether planes are interleaved pixel by pixel, so that one run is a kernel row, not a few channels.
+fn interleaves(g: &ConvGeometry) -> bool {
+    g.groups == 1 && g.ic < LANES
+}
 
 impl Kernels {
-    /// diff_weights (`oc x ic/groups x kh x kw`) += diff_dst * windows of src. The halo of `src` holds the padding that is met.
+    /// diff_weights (`oc x ic/groups x kh x kw`) += diff_dst * windows of src.
     pub fn conv_weights_blocked(
         &self,
         g: &ConvGeometry,
-        src: BlockedRef<'_>,
+        src: Source<'_>,
         diff_dst: BlockedRef<'_>,
         diff_weights: &mut [f32],
     ) {
-        let [down, across] = windows(g);
-        let (n, taps) = (diff_dst.of.n, g.kernel_len());
-        src.check([n, g.ic, down.input, across.input]);
-        diff_dst.check([n, g.oc, down.output, across.output]);
+        let axes = windows(g);
+        diff_dst.check([g.n, g.oc, axes[0].output, axes[1].output]);
         let whole = |channels: usize| (channels / g.groups).is_multiple_of(LANES);
         assert!(g.groups == 1 || whole(g.ic) && whole(g.oc), "groups end inside a block");
         assert_eq!(diff_weights.len(), g.weight_len(), "weights do not fit the geometry");
-        assert!(src.of.halo >= down.pad.max(across.pad), "the halo is smaller than the padding");
-        for w in [down, across] {
+        for w in axes {
             let met = (w.output.max(1) - 1) * w.stride + (w.kernel.max(1) - 1) * w.dilation;
             assert!(met < w.input + 2 * w.pad, "windows reach beyond the padded input");
         }
-        let icg = g.ic / g.groups;
+        self.with_input(g, src, interleaves(g), |x| self.pairs(g, &x, diff_dst, diff_weights));
+    }
+
+    fn pairs(
+        &self,
+        g: &ConvGeometry,
+        x: &Input<'_>,
+        dy: BlockedRef<'_>,
+        diff_weights: &mut [f32],
+    ) {
+        let [down, across] = windows(g);
+        let (n, taps, icg) = (g.n, g.kernel_len(), g.ic / g.groups);
+        // Input channels of a pair.
+        let width = x.px.min(icg);
         let (outer, inner) = (g.oc.div_ceil(LANES), icg.div_ceil(LANES));
         let pairs = outer * inner;
         let parts = PARTS.div_ceil(pairs.max(1)).min(n).max(1);
-        let len = taps * PAIR;
+        let len = taps * width * LANES;
         // Of which output blocks belong to the same group of channels.
         let of_group = outer / g.groups;
         let tiles = tiles(of_group, inner, taps, parts * g.groups);
@@ -72,16 +86,22 @@ impl Kernels {
                 }
                 let first = [group * of_group + tile.outer.start, group * inner + tile.inner.start];
                 let count = [tile.outer.len(), tile.inner.len()];
-                let (x, dy) = (src, diff_dst);
+                let last = (group + 1) * inner - 1;
+                let run = |block: usize| match interleaved_rows(&across, x.px) {
+                    true => across.kernel * icg,
+                    false if block == last => icg - (inner - 1) * LANES,
+                    false => width,
+                };
                 let sums = of_pair;
-                self.with_lanes(Pairs { down, across, x, dy, first, count, images, sums });
+                let tap = width * LANES;
+                self.with_lanes(Pairs { down, across, x, dy, first, count, images, run, tap, sums });
             });
             for_blocks(diff_weights, icg * taps, |at, row| {
                 let o = at / (icg * taps);
                 for (i, weight) in row.iter_mut().enumerate() {
                     let (c, tap) = (i / taps, i % taps);
                     let pair = o / LANES * inner + c / LANES;
-                    let within = tap * PAIR + c % LANES * LANES + o % LANES;
+                    let within = (tap * width + c % LANES) * LANES + o % LANES;
                     // In the order of the images.
                     for part in 0..parts {
                         *weight += sums[(part * pairs + pair) * len + within];
@@ -90,6 +110,11 @@ impl Kernels {
             });
         });
     }
+}
+
+/// Whether the elements that a kernel row meets follow each other.
+fn interleaved_rows(across: &Window, px: usize) -> bool {
+    px != LANES && across.dilation == 1
 }
 
 /// Pairs of blocks that a task walks over together.
@@ -121,60 +146,56 @@ fn tiles(outer: usize, inner: usize, taps: usize, times: usize) -> Vec<PairTile>
     pairs.map(|(outer, inner)| PairTile { outer, inner }).collect()
 }
 
-/// The sums of pairs of blocks: `[taps][16 input channels][16 output channels]` each.
-struct Pairs<'a, F> {
+/// The sums of pairs of blocks: `[taps][input channels][16 output channels]` each.
+struct Pairs<'a, R, F> {
     down: Window,
     across: Window,
-    x: BlockedRef<'a>,
+    x: &'a Input<'a>,
     dy: BlockedRef<'a>,
     /// First block of output and of input channels, and how many.
     first: [usize; 2],
     count: [usize; 2],
     images: Range<usize>,
+    /// Elements that follow each other, in a block of input channels.
+    run: R,
+    /// Floats of the sums of one kernel element.
+    tap: usize,
     sums: F,
 }
 
-impl<'a, F: Fn(usize, usize) -> &'a mut [f32]> WithLanes for Pairs<'_, F> {
+impl<'a, R, F> WithLanes for Pairs<'_, R, F>
+where
+    R: Fn(usize) -> usize,
+    F: Fn(usize, usize) -> &'a mut [f32],
+{
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
-        let Pairs { down, across, x, dy, first, count, images, sums } = self;
+        let Pairs { down, across, x, dy, first, count, images, run, tap, sums } = self;
         let rows = STRIP.div_ceil(across.output.max(1)).min(down.output.max(1));
-        let x_of: Blocked = x.of;
+        let per_run = if interleaved_rows(&across, x.px) { across.kernel } else { 1 };
         for n in images {
             for top in (0..down.output).step_by(rows) {
                 let strip = Strip {
                     rows: rows.min(down.output - top),
                     pixels: across.output,
-                    x_row: down.stride * x_of.row(),
-                    x_px: across.stride * LANES,
+                    x_row: down.stride * x.row,
+                    x_px: across.stride * x.px,
                     dy_row: dy.of.row(),
                 };
                 for (o, c) in (0..count[0]).flat_map(|o| (0..count[1]).map(move |c| (o, c))) {
-                    let corner = x_of.at(n, x.c_offset / LANES + first[1] + c, 0)
-                        - down.pad * x_of.row()
-                        - across.pad * LANES
-                        + top * down.stride * x_of.row();
+                    let corner = x.first + n * x.image + (first[1] + c) * x.block;
+                    let corner = corner + top * down.stride * x.row;
                     let dy_at = dy.of.at(n, dy.c_offset / LANES + first[0] + o, top);
-                    let sums = sums(o, c);
-                    for tap in 0..down.kernel * across.kernel {
-                        let (ky, kx) = (tap / across.kernel, tap % across.kernel);
-                        let within = ky * down.dilation * x_of.row() + kx * across.dilation * LANES;
-                        let sums = &mut sums[tap * PAIR..][..PAIR];
+                    let (sums, len) = (sums(o, c), run(first[1] + c));
+                    for at in (0..down.kernel * across.kernel).step_by(per_run) {
+                        let (ky, kx) = (at / across.kernel, at % across.kernel);
+                        let within = ky * down.dilation * x.row + kx * across.dilation * x.px;
+                        let sums = &mut sums[at * tap..][..len * LANES];
                         // SAFETY: `conv_weights_blocked` has checked that windows and blobs fit.
                         unsafe {
                             let x = x.data.as_ptr().add(corner + within);
                             let dy = dy.data.as_ptr().add(dy_at);
-                            if L::REGISTERS >= LANES + 2 {
-                                strip.add::<L, 16>(x, dy, sums.as_mut_ptr());
-                            } else {
-                                for lane in (0..LANES).step_by(4) {
-                                    strip.add::<L, 4>(
-                                        x.add(lane),
-                                        dy,
-                                        sums.as_mut_ptr().add(lane * LANES),
-                                    );
-                                }
-                            }
+                            strip.add_run::<L>(len, x, dy, sums.as_mut_ptr());
                         }
                     }
                 }
@@ -194,6 +215,44 @@ struct Strip {
 }
 
 impl Strip {
+    /// sums (`len x 16`) += products of `len` input elements and 16 output channels.
+    ///
+    /// # Safety
+    /// See [`Strip::add`].
+    #[inline(always)]
+    unsafe fn add_run<L: Lanes>(self, len: usize, x: *const f32, dy: *const f32, sums: *mut f32) {
+        // As many rows as registers hold beside the operands, as equal as possible.
+        let most = if L::REGISTERS >= LANES + 2 { LANES } else { 6 };
+        let chunks = len.div_ceil(most);
+        let mut first = 0;
+        for i in 0..chunks {
+            let count = (len - first).div_ceil(chunks - i);
+            // SAFETY: passed on to the caller.
+            unsafe {
+                let (x, sums) = (x.add(first), sums.add(first * LANES));
+                match count {
+                    1 => self.add::<L, 1>(x, dy, sums),
+                    2 => self.add::<L, 2>(x, dy, sums),
+                    3 => self.add::<L, 3>(x, dy, sums),
+                    4 => self.add::<L, 4>(x, dy, sums),
+                    5 => self.add::<L, 5>(x, dy, sums),
+                    6 => self.add::<L, 6>(x, dy, sums),
+                    7 => self.add::<L, 7>(x, dy, sums),
+                    8 => self.add::<L, 8>(x, dy, sums),
+                    9 => self.add::<L, 9>(x, dy, sums),
+                    10 => self.add::<L, 10>(x, dy, sums),
+                    11 => self.add::<L, 11>(x, dy, sums),
+                    12 => self.add::<L, 12>(x, dy, sums),
+                    13 => self.add::<L, 13>(x, dy, sums),
+                    14 => self.add::<L, 14>(x, dy, sums),
+                    15 => self.add::<L, 15>(x, dy, sums),
+                    _ => self.add::<L, 16>(x, dy, sums),
+                }
+            }
+            first += count;
+        }
+    }
+
     /// sums (`C x 16`) += products of `C` input channels and 16 output channels.
     ///
     /// # Safety

@@ -63,8 +63,7 @@ pub(super) fn backward_data_pays(g: &ConvGeometry, blocked: bool) -> bool {
 
 /// Whether the weight gradient is.
 pub(super) fn backward_weights_pays(g: &ConvGeometry) -> bool {
-    let blocks = fits(g) && fills_blocks(g.oc) && fills_blocks(g.ic);
-    blocks && g.windows.iter().all(|w| (w.output - 1) * w.stride < w.input + w.pad)
+    fits(g) && fills_blocks(g.oc) && g.windows.iter().all(|w| (w.output - 1) * w.stride < w.input + w.pad)
 }
 
 /// The convolution that takes output gradients to input gradients, for stride 1.
@@ -220,11 +219,10 @@ impl Kernels {
         let reordered = !lies(&src, halo) || !diff_dst.is_blocked();
         for images in batches(g, reordered) {
             let n = images.len();
+            let part = ConvGeometry { n, ..g.clone() };
             let (src, diff_dst) = (src.images(images.clone(), from), diff_dst.images(images, to));
-            self.with_halo(input(g, n).with_halo(halo), src, |x| {
-                self.with_halo(output(g, n), diff_dst, |dy| {
-                    self.conv_weights_blocked(g, x, dy, diff_weights);
-                });
+            self.with_halo(output(g, n), diff_dst, |dy| {
+                self.conv_weights_blocked(&part, src, dy, diff_weights);
             });
         }
     }
