@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
+use super::filters::Filters;
 use super::winograd::Transformed;
-use super::{AlignedVec, LANES};
+use super::{AlignedVec, LANES, for_each_task};
 use crate::geometry::ConvGeometry;
+use crate::shared::Shared;
 use crate::table::Isa;
 use crate::{Kernels, Window};
 
@@ -88,81 +88,95 @@ impl Kernels {
         scale: Option<&[f32]>,
         algo: ConvAlgo,
     ) -> PackedBlocked {
-        assert_eq!(weights.len(), g.weight_len(), "weights do not fit the geometry");
+        self.pack_filters(g, &Filters::forward(g, weights), scale, algo)
+    }
+
+    /// Packs the weights of a pass.
+    pub(crate) fn pack_filters(
+        &self,
+        g: &ConvGeometry,
+        filters: &Filters<'_>,
+        scale: Option<&[f32]>,
+        algo: ConvAlgo,
+    ) -> PackedBlocked {
         assert!(scale.is_none_or(|scale| scale.len() == g.oc), "one scale per output channel");
         let [down, across] = windows(g);
         let depthwise = g.groups > 1 && g.groups == g.ic && g.groups == g.oc;
         let winograd = algo.chosen(g) == ConvAlgo::Winograd;
         let form = if depthwise {
-            Form::Depthwise(depthwise_weights(g, weights, scale))
+            Form::Depthwise(depthwise_weights(g, filters, scale))
         } else if winograd {
-            Form::Winograd(Transformed::new(self.isa, g, weights, scale))
+            Form::Winograd(self.transform_filters(g, filters, scale))
         } else {
-            Form::Panels(Panels::new(self.isa, g, weights, scale))
+            Form::Panels(self.panels(g, filters, scale))
         };
         let kernel = [down.kernel, across.kernel];
         PackedBlocked { isa: self.isa, ic: g.ic, oc: g.oc, groups: g.groups, kernel, form }
     }
+
+    fn panels(&self, g: &ConvGeometry, filters: &Filters<'_>, scale: Option<&[f32]>) -> Panels {
+        let (list, len) = panel_list(self.isa, g);
+        let mut data = AlignedVec::zeros(len);
+        let (shared, taps) = (Shared::new(&mut data), g.kernel_len());
+        for_each_task(list.len(), len, |i| {
+            let panel: &Panel = &list[i];
+            let end = list.get(i + 1).map_or(len, |next| next.at);
+            // SAFETY: every task has a panel of its own.
+            let part = unsafe { shared.range(panel.at, end - panel.at) };
+            let width = panel.blocks * LANES;
+            let outs = panel.block * LANES..g.oc.min((panel.block + panel.blocks) * LANES);
+            self.vectorize(
+                #[inline(always)]
+                || {
+                    let mut at = 0;
+                    for block in panel.from.clone() {
+                        let ins = block * LANES..g.ic.min((block + 1) * LANES);
+                        let len = taps * ins.len() * width;
+                        filters.read(outs.clone(), ins, width, &mut part[at..at + len]);
+                        at += len;
+                    }
+                    if let Some(scale) = scale {
+                        let scale = &scale[outs];
+                        for row in part.chunks_exact_mut(width) {
+                            row.iter_mut().zip(scale).for_each(|(weight, scale)| *weight *= scale);
+                        }
+                    }
+                },
+            );
+        });
+        Panels { list, data }
+    }
 }
 
-fn depthwise_weights(g: &ConvGeometry, weights: &[f32], scale: Option<&[f32]>) -> AlignedVec {
+fn depthwise_weights(g: &ConvGeometry, filters: &Filters<'_>, scale: Option<&[f32]>) -> AlignedVec {
     let taps = g.kernel_len();
     let mut data = AlignedVec::zeros(g.oc.div_ceil(LANES) * taps * LANES);
-    for (channel, weights) in weights.chunks_exact(taps.max(1)).enumerate() {
+    for channel in 0..g.oc {
         let first = channel / LANES * taps * LANES + channel % LANES;
         let scale = scale.map_or(1.0, |scale| scale[channel]);
-        let to = data[first..].iter_mut().step_by(LANES);
-        to.zip(weights).for_each(|(to, weight)| *to = weight * scale);
+        for tap in 0..taps {
+            data[first + tap * LANES] = filters.first(channel, tap) * scale;
+        }
     }
     data
 }
 
-impl Panels {
-    fn new(isa: Isa, g: &ConvGeometry, weights: &[f32], scale: Option<&[f32]>) -> Panels {
-        let (icg, ocg, taps) = (g.ic / g.groups, g.oc / g.groups, g.kernel_len());
-        let blocks = g.oc.div_ceil(LANES);
-        // Panels do not straddle groups whose channels fill whole blocks.
-        let fence = if ocg.is_multiple_of(LANES) { ocg / LANES } else { blocks };
-        let (mut list, mut block, mut at) = (Vec::new(), 0, 0);
-        while block < blocks {
-            let count = isa.tile_blocks().min(fence - block % fence).min(blocks - block);
-            let last = ((block + count) * LANES).min(g.oc) - 1;
-            let (first, end) = (block * LANES / ocg * icg, (last / ocg + 1) * icg);
-            let from = first / LANES..end.div_ceil(LANES);
-            let depth = g.ic.min(from.end * LANES) - from.start * LANES;
-            list.push(Panel { block, blocks: count, from, at });
-            at += depth * taps * count * LANES;
-            block += count;
-        }
-        let mut data = AlignedVec::zeros(at);
-        let mut rest = &mut data[..];
-        let mut parts = Vec::new();
-        for (i, panel) in list.iter().enumerate() {
-            let end = list.get(i + 1).map_or(at, |next| next.at);
-            let (part, after) = std::mem::take(&mut rest).split_at_mut(end - panel.at);
-            parts.push((panel, part));
-            rest = after;
-        }
-        parts.into_par_iter().for_each(|(panel, part)| {
-            let width = panel.blocks * LANES;
-            let mut at = 0;
-            for block in panel.from.clone() {
-                let channels = block * LANES..g.ic.min((block + 1) * LANES);
-                for tap in 0..taps {
-                    for channel in channels.clone() {
-                        let to = &mut part[at..at + width];
-                        for (lane, to) in to.iter_mut().enumerate() {
-                            let o = panel.block * LANES + lane;
-                            if o < g.oc && o / ocg == channel / icg {
-                                let weight = weights[(o * icg + channel % icg) * taps + tap];
-                                *to = weight * scale.map_or(1.0, |scale| scale[o]);
-                            }
-                        }
-                        at += width;
-                    }
-                }
-            }
-        });
-        Panels { list, data }
+/// The panels, and how many floats they have.
+fn panel_list(isa: Isa, g: &ConvGeometry) -> (Vec<Panel>, usize) {
+    let (icg, ocg, taps) = (g.ic / g.groups, g.oc / g.groups, g.kernel_len());
+    let blocks = g.oc.div_ceil(LANES);
+    // Panels do not straddle groups whose channels fill whole blocks.
+    let fence = if ocg.is_multiple_of(LANES) { ocg / LANES } else { blocks };
+    let (mut list, mut block, mut at) = (Vec::new(), 0, 0);
+    while block < blocks {
+        let count = isa.tile_blocks().min(fence - block % fence).min(blocks - block);
+        let last = ((block + count) * LANES).min(g.oc) - 1;
+        let (first, end) = (block * LANES / ocg * icg, (last / ocg + 1) * icg);
+        let from = first / LANES..end.div_ceil(LANES);
+        let depth = g.ic.min(from.end * LANES) - from.start * LANES;
+        list.push(Panel { block, blocks: count, from, at });
+        at += depth * taps * count * LANES;
+        block += count;
     }
+    (list, at)
 }

@@ -4,11 +4,10 @@
 //! convolution of stride 1 of the output's gradient, written to every so many rows and columns.
 
 use super::LANES;
-use super::aligned::with_buffer;
 use super::epilogue::{Act, Add, Addend, Finish, Output};
+use super::filters::Filters;
 use super::layout::{Blocked, BlockedMut, Source, for_each_plane};
 use super::pack::{Form, PackedBlocked, windows};
-use crate::blocks::for_blocks;
 use crate::geometry::{ConvGeometry, Window};
 use crate::{ConvAlgo, Kernels};
 
@@ -89,19 +88,13 @@ impl Kernels {
         weights: &[f32],
     ) -> PackedBlocked {
         let [down, across] = windows(g);
-        let (kh, kw) = (y.window.kernel, x.window.kernel);
-        with_buffer(part.weight_len(), |turned| {
-            for_blocks(turned, g.oc * kh * kw, |at, to| {
-                let c = at / (g.oc * kh * kw);
-                for (i, to) in to.iter_mut().enumerate() {
-                    let (o, ty, tx) = (i / (kh * kw), i / kw % kh, i % kw);
-                    let ky = y.tap + (kh - 1 - ty) * down.stride;
-                    let kx = x.tap + (kw - 1 - tx) * across.stride;
-                    *to = weights[((o * g.ic + c) * down.kernel + ky) * across.kernel + kx];
-                }
-            });
-            self.pack_blocked(part, turned, None, ConvAlgo::Direct)
-        })
+        let taps = |y: &Phase, w: &Window| {
+            (0..y.window.kernel).rev().map(|i| y.tap + i * w.stride).collect::<Vec<_>>()
+        };
+        let (rows, columns) = (taps(y, &down), taps(x, &across));
+        let of_row = |row: usize| columns.iter().map(move |x| row * across.kernel + x);
+        let taps = rows.into_iter().flat_map(of_row).collect();
+        self.pack_filters(part, &Filters::backward(g, weights, taps), None, ConvAlgo::Direct)
     }
 
     /// dst (`g.n x g.ic x in..`) = weights transposed * src (`g.n x g.oc x out..`) + bias (per input

@@ -14,7 +14,6 @@ use super::layout::{BlockedRef, Source};
 use super::pack::windows;
 use super::{LANES, for_each_task, wanted};
 use crate::Kernels;
-use crate::blocks::for_blocks;
 use crate::geometry::{ConvGeometry, Window};
 use crate::shared::Shared;
 
@@ -50,13 +49,7 @@ impl Kernels {
         self.with_input(g, src, interleaves(g), |x| self.pairs(g, &x, diff_dst, diff_weights));
     }
 
-    fn pairs(
-        &self,
-        g: &ConvGeometry,
-        x: &Input<'_>,
-        dy: BlockedRef<'_>,
-        diff_weights: &mut [f32],
-    ) {
+    fn pairs(&self, g: &ConvGeometry, x: &Input<'_>, dy: BlockedRef<'_>, diff_weights: &mut [f32]) {
         let [down, across] = windows(g);
         let (n, taps, icg) = (g.n, g.kernel_len(), g.ic / g.groups);
         // Input channels of a pair.
@@ -94,17 +87,34 @@ impl Kernels {
                 };
                 let sums = of_pair;
                 let tap = width * LANES;
-                self.with_lanes(Pairs { down, across, x, dy, first, count, images, run, tap, sums });
+                self.with_lanes(Pairs {
+                    down,
+                    across,
+                    x,
+                    dy,
+                    first,
+                    count,
+                    images,
+                    run,
+                    tap,
+                    sums,
+                });
             });
-            for_blocks(diff_weights, icg * taps, |at, row| {
-                let o = at / (icg * taps);
-                for (i, weight) in row.iter_mut().enumerate() {
-                    let (c, tap) = (i / taps, i % taps);
-                    let pair = o / LANES * inner + c / LANES;
-                    let within = (tap * width + c % LANES) * LANES + o % LANES;
+            let row = icg * taps;
+            let (total, to) = (diff_weights.len(), Shared::new(diff_weights));
+            for_each_task(pairs, total, |pair| {
+                let (o, c) = (pair / inner * LANES, pair % inner * LANES);
+                let channels = LANES.min(icg - c);
+                for lane in 0..LANES.min(g.oc - o) {
+                    // SAFETY: every task has the weights of a pair of blocks.
+                    let to = unsafe { to.range((o + lane) * row + c * taps, channels * taps) };
                     // In the order of the images.
-                    for part in 0..parts {
-                        *weight += sums[(part * pairs + pair) * len + within];
+                    for sums in sums.chunks_exact(pairs * len) {
+                        let sums = &sums[pair * len + lane..(pair + 1) * len];
+                        for (channel, to) in to.chunks_exact_mut(taps).enumerate() {
+                            let sums = sums[channel * LANES..].iter().step_by(width * LANES);
+                            to.iter_mut().zip(sums).for_each(|(to, sum)| *to += sum);
+                        }
                     }
                 }
             });

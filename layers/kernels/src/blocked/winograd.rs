@@ -7,11 +7,10 @@
 use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::aligned::with_buffer;
 use super::conv::Input;
 use super::epilogue::{Addend, Finish, Output};
+use super::filters::Filters;
 use super::lanes::{Lanes, WithLanes};
 use super::pack::windows;
 use super::tile::{At, Tile};
@@ -19,7 +18,6 @@ use super::{AlignedVec, LANES, for_each_task, wanted};
 use crate::Kernels;
 use crate::geometry::ConvGeometry;
 use crate::shared::Shared;
-use crate::table::Isa;
 
 /// Results of a tile along an axis, and inputs that they meet.
 const OUT: usize = 4;
@@ -32,6 +30,28 @@ const CACHED: usize = 128 << 10;
 /// Tiles that are worth a task of their own, and those whose products stay in the second cache.
 const FEW: usize = 14;
 const MANY: usize = 64;
+
+/// 16 kernels at all points.
+#[inline(always)]
+fn transform_kernel(kernel: &[[f64; LANES]; 9]) -> [[f32; LANES]; POINTS] {
+    let mut rows = [[[0.0; LANES]; IN]; 3];
+    for (row, kernel) in rows.iter_mut().zip(kernel.as_chunks::<3>().0) {
+        for lane in 0..LANES {
+            let points = transform_weights(kernel.map(|column| column[lane]));
+            row.iter_mut().zip(points).for_each(|(to, point)| to[lane] = point);
+        }
+    }
+    let mut points = [[0.0; LANES]; POINTS];
+    for x in 0..IN {
+        for lane in 0..LANES {
+            let column = transform_weights([rows[0][x][lane], rows[1][x][lane], rows[2][x][lane]]);
+            for (y, value) in column.into_iter().enumerate() {
+                points[y * IN + x][lane] = value as f32;
+            }
+        }
+    }
+    points
+}
 
 /// Transformed weights: `[panels][36][ic][16 · blocks]`.
 #[derive(Clone, Debug)]
@@ -53,7 +73,8 @@ pub(super) fn pays(g: &ConvGeometry) -> bool {
     cheap && (g.n * tiles >= 16 || g.ic * g.oc <= 128 * 128)
 }
 
-/// The weights of a pair of channels at a point along an axis: g(p) / prod of (p - other points).
+/// The weights of a pair of channels at the points along an axis: g(p) / prod of (p - other points).
+#[inline(always)]
 fn transform_weights([a, b, c]: [f64; 3]) -> [f64; IN] {
     let (small, large) = (0.5_f64.sqrt(), 2.0_f64.sqrt());
     // 2 p² (p² - q²) for the two pairs of points.
@@ -68,36 +89,56 @@ fn transform_weights([a, b, c]: [f64; 3]) -> [f64; IN] {
     ]
 }
 
-impl Transformed {
-    pub fn new(isa: Isa, g: &ConvGeometry, weights: &[f32], scale: Option<&[f32]>) -> Transformed {
-        let width = isa.tile_blocks() * LANES;
-        let mut data = AlignedVec::zeros(POINTS * g.ic * g.oc.next_multiple_of(LANES));
-        data.par_chunks_mut(POINTS * g.ic * width).enumerate().for_each(|(panel, to)| {
-            let lanes = to.len() / (POINTS * g.ic);
-            for o in panel * width..g.oc.min(panel * width + lanes) {
-                let scale = scale.map_or(1.0, |scale| f64::from(scale[o]));
-                for i in 0..g.ic {
-                    let kernel = &weights[(o * g.ic + i) * 9..][..9];
-                    let row = |y: usize| {
-                        let at = |x: usize| scale * f64::from(kernel[y * 3 + x]);
-                        transform_weights([at(0), at(1), at(2)])
-                    };
-                    let rows = [row(0), row(1), row(2)];
-                    for x in 0..IN {
-                        let column = transform_weights(column(&rows, x));
-                        for (y, value) in column.into_iter().enumerate() {
-                            let at = ((y * IN + x) * g.ic + i) * lanes + o - panel * width;
-                            to[at] = value as f32;
+impl Kernels {
+    pub(super) fn transform_filters(
+        &self,
+        g: &ConvGeometry,
+        filters: &Filters<'_>,
+        scale: Option<&[f32]>,
+    ) -> Transformed {
+        let (blocks, panel) = (g.oc.div_ceil(LANES), self.isa.tile_blocks());
+        let mut data = AlignedVec::zeros(POINTS * g.ic * blocks * LANES);
+        let (len, shared) = (data.len(), Shared::new(&mut data));
+        for_each_task(blocks, len, |block| {
+            let outs = block * LANES..g.oc.min((block + 1) * LANES);
+            let mut scales = [1.0; LANES];
+            if let Some(scale) = scale {
+                let scale = &scale[outs.clone()];
+                scales.iter_mut().zip(scale).for_each(|(to, &from)| *to = f64::from(from));
+            }
+            let width = panel.min(blocks - block / panel * panel) * LANES;
+            let first = POINTS * g.ic * (block / panel * panel) * LANES + block % panel * LANES;
+            // SAFETY: every task has the lanes of its block.
+            let write = |at: usize, values: [f32; LANES]| unsafe {
+                shared.range(first + at * width, LANES).copy_from_slice(&values)
+            };
+            self.vectorize(
+                #[inline(always)]
+                || {
+                    let mut kernels = [0.0; 9 * LANES * LANES];
+                    for ins in (0..g.ic).step_by(LANES) {
+                        let ins = ins..g.ic.min(ins + LANES);
+                        let kernels = &mut kernels[..9 * ins.len() * LANES];
+                        filters.read(outs.clone(), ins.clone(), LANES, kernels);
+                        for i in ins.clone() {
+                            let of = |tap: usize| (tap * ins.len() + i - ins.start) * LANES;
+                            let kernel = std::array::from_fn(|tap| {
+                                std::array::from_fn(|lane| {
+                                    scales[lane] * f64::from(kernels[of(tap) + lane])
+                                })
+                            });
+                            for (point, values) in transform_kernel(&kernel).into_iter().enumerate()
+                            {
+                                write(point * g.ic + i, values);
+                            }
                         }
                     }
-                }
-            }
+                },
+            );
         });
         Transformed { data }
     }
-}
 
-impl Kernels {
     pub(super) fn winograd(
         &self,
         g: &ConvGeometry,

@@ -4,10 +4,9 @@
 use std::ops::Range;
 
 use crate::blocked::{
-    Act, Add, Blocked, BlockedMut, BlockedRef, ConvAlgo, Dest, Epilogue, LANES, PackedBlocked,
-    Source, has_phases, with_buffer,
+    Act, Add, Blocked, BlockedMut, BlockedRef, ConvAlgo, Dest, Epilogue, Filters, LANES,
+    PackedBlocked, Source, has_phases, with_buffer,
 };
-use crate::blocks::for_blocks;
 use crate::geometry::{ConvGeometry, Window};
 use crate::{Kernels, Write};
 
@@ -25,9 +24,9 @@ pub(super) fn for_one_pass(g: &ConvGeometry, algo: ConvAlgo) -> ConvAlgo {
     }
 }
 
-/// Whether channels in blocks of 16 lose little to lanes that stand empty.
+/// Whether channels in blocks of 16 gain more than lanes that stand empty lose.
 fn fills_blocks(channels: usize) -> bool {
-    channels * 4 >= channels.next_multiple_of(LANES) * 3
+    channels * 8 >= channels.next_multiple_of(LANES) * 5
 }
 
 /// Two spatial axes, and groups that lie in whole blocks.
@@ -46,7 +45,7 @@ impl ConvGeometry {
 /// Whether the forward pass is worth it: always where a blob is `blocked` already; from planes to
 /// planes where the column matrix would be much larger than the input.
 pub(super) fn forward_pays(g: &ConvGeometry, blocked: bool) -> bool {
-    let from_planes = g.kernel_len() > 1 && fills_blocks(g.oc) && g.ic >= LANES;
+    let from_planes = g.kernel_len() > 1 && fills_blocks(g.oc);
     fits(g) && (blocked || from_planes)
 }
 
@@ -63,7 +62,9 @@ pub(super) fn backward_data_pays(g: &ConvGeometry, blocked: bool) -> bool {
 
 /// Whether the weight gradient is.
 pub(super) fn backward_weights_pays(g: &ConvGeometry) -> bool {
-    fits(g) && fills_blocks(g.oc) && g.windows.iter().all(|w| (w.output - 1) * w.stride < w.input + w.pad)
+    fits(g)
+        && fills_blocks(g.oc)
+        && g.windows.iter().all(|w| (w.output - 1) * w.stride < w.input + w.pad)
 }
 
 /// The convolution that takes output gradients to input gradients, for stride 1.
@@ -127,7 +128,9 @@ impl Kernels {
         diff_src: Dest<'_>,
     ) {
         if let Some(turned) = turned(g) {
-            let packed = self.pack_turned(g, &turned, weights, algo);
+            let filters = Filters::backward(g, weights, (0..g.kernel_len()).rev().collect());
+            let algo = for_one_pass(&turned, algo);
+            let packed = self.pack_filters(&turned, &filters, None, algo);
             return self.forward_by_blocks(&turned, diff_dst, &packed, bias, write, diff_src);
         }
         let reordered = !diff_dst.is_blocked() || !diff_src.is_blocked();
@@ -183,28 +186,6 @@ impl Kernels {
                 }
             }
         }
-    }
-
-    /// Weights turned round, input and output channels exchanged.
-    fn pack_turned(
-        &self,
-        g: &ConvGeometry,
-        turned: &ConvGeometry,
-        weights: &[f32],
-        algo: ConvAlgo,
-    ) -> PackedBlocked {
-        let (taps, icg, ocg) = (g.kernel_len(), g.ic / g.groups, g.oc / g.groups);
-        with_buffer(weights.len(), |flipped| {
-            for_blocks(flipped, ocg * taps, |at, to| {
-                let c = at / (ocg * taps);
-                let (group, c) = (c / icg, c % icg);
-                for (o, to) in to.chunks_exact_mut(taps).enumerate() {
-                    let filter = &weights[((group * ocg + o) * icg + c) * taps..][..taps];
-                    to.iter_mut().zip(filter.iter().rev()).for_each(|(to, from)| *to = *from);
-                }
-            });
-            self.pack_blocked(turned, flipped, None, for_one_pass(turned, algo))
-        })
     }
 
     pub(super) fn backward_weights_by_blocks(
