@@ -81,24 +81,30 @@ impl Kernels {
         let per_strip = (STRIP / (taps * spatial).max(1)).max(1);
         let balanced = (g.n * ic * g.groups).div_ceil(4 * crate::team::threads()).max(1);
         let per_task = per_strip.min(balanced).min(ic);
-        let tasks: Vec<(usize, usize)> = (0..g.n * g.groups)
-            .flat_map(|i| (0..ic).step_by(per_task).map(move |c| (i, c)))
-            .collect();
+        // Columns (c, k...) of a group's weights, as rows of the transposed matrix.
+        let pieces = ic.div_ceil(per_task);
+        let of_piece = |at: usize| {
+            let (group, first) = (at / pieces, at % pieces * per_task);
+            let weights = &weights[group * oc * depth..(group + 1) * oc * depth];
+            let a = Matrix { data: &weights[first * taps..], trans: Trans::Yes, stride: depth };
+            self.pack_matrix(a, per_task.min(ic - first) * taps, oc)
+        };
+        let packed: Vec<_> = (0..g.groups * pieces).map(of_piece).collect();
+        let tasks: Vec<(usize, usize)> =
+            (0..g.n * g.groups).flat_map(|i| (0..pieces).map(move |piece| (i, piece))).collect();
         let columns = Columns::new(g);
         let pointwise = g.is_pointwise();
         let tile = self.isa.tile().columns;
         let shared = Shared::new(diff_src);
-        run_tasks(&tasks, g.macs() as usize, |&(i, first)| {
+        run_tasks(&tasks, g.macs() as usize, |&(i, piece)| {
+            let first = piece * per_task;
             let count = per_task.min(ic - first);
-            let group = i % g.groups;
+            let left = || Left::Packed(&packed[i % g.groups * pieces + piece]);
             let dy = Matrix {
                 data: &diff_dst[i * oc * spatial..(i + 1) * oc * spatial],
                 trans: Trans::No,
                 stride: spatial,
             };
-            // Columns (c, k...) of this group's weights, as rows of the transposed matrix.
-            let weights = &weights[group * oc * depth..(group + 1) * oc * depth];
-            let a = Matrix { data: &weights[first * taps..], trans: Trans::Yes, stride: depth };
             let rows = count * taps;
             let product = |c: Shared<'_>, stride_part: &crate::gemm::Part, add: bool| {
                 let pack = |ks: Range<usize>, block: &mut [f32]| {
@@ -108,9 +114,7 @@ impl Kernels {
                     );
                 };
                 // SAFETY: `c` is this task's own memory.
-                unsafe {
-                    multiply_part(self.isa, Left::Plain(a, 1.0), oc, stride_part, add, c, &pack)
-                }
+                unsafe { multiply_part(self.isa, left(), oc, stride_part, add, c, &pack) }
             };
             let at = (i * ic + first) * plane;
             if pointwise {

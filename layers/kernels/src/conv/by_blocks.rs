@@ -51,8 +51,14 @@ pub(super) fn forward_pays(g: &ConvGeometry, blocked: bool) -> bool {
 
 /// Whether the data gradient is.
 pub(super) fn backward_data_pays(g: &ConvGeometry, blocked: bool) -> bool {
+    // Products with the padding and with empty lanes, which the column matrix does not have.
+    let few = |turned: &ConvGeometry| {
+        let lanes = turned.oc.next_multiple_of(LANES) as u64;
+        let products = turned.macs() / turned.oc.max(1) as u64 * lanes;
+        products <= g.macs() / 2 * 5
+    };
     match turned(g) {
-        Some(turned) => forward_pays(&turned, blocked),
+        Some(turned) => few(&turned) && forward_pays(&turned, blocked),
         None => {
             let from_planes = g.kernel_len() > 1 && fills_blocks(g.ic) && g.oc >= LANES;
             has_phases(g) && (blocked || from_planes)

@@ -268,6 +268,10 @@ impl Kernels {
     pub fn pack_a(&self, ta: Trans, m: usize, k: usize, a: &[f32]) -> PackedA {
         assert_eq!(a.len(), m * k, "A is not {m} x {k}");
         let a = Matrix { data: a, trans: ta, stride: if ta == Trans::No { k } else { m } };
+        self.pack_matrix(a, m, k)
+    }
+
+    pub(crate) fn pack_matrix(&self, a: Matrix<'_>, m: usize, k: usize) -> PackedA {
         let tile = self.isa.tile().rows;
         let padded = m.div_ceil(tile) * tile;
         let mut data = vec![0.0; padded * k];
