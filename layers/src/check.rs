@@ -226,17 +226,14 @@ impl SingleLayer {
             return Ok(());
         }
         self.scratch.fill(f32::NAN);
-        let hidden = |list: &[Tensor], shown: bool| -> Vec<Tensor> {
-            let mut list = list.to_vec();
-            if !shown {
-                list.iter_mut().for_each(|tensor| tensor.data_mut().fill(f32::NAN));
-            }
-            list
-        };
-        let bottoms = hidden(&self.bottoms, self.needs.bottom);
-        let tops = hidden(&self.tops, self.needs.top);
-        let bottoms = lent(&bottoms, self.in_place);
-        let tops: Vec<View> = tops.iter().map(Tensor::view).collect();
+        let mut bottoms = lent(&self.bottoms, self.in_place);
+        let mut tops: Vec<View> = self.tops.iter().map(Tensor::view).collect();
+        if !self.needs.bottom {
+            bottoms.iter_mut().flatten().for_each(|bottom| bottom.data = &[]);
+        }
+        if !self.needs.top {
+            tops.iter_mut().for_each(|top| top.data = &[]);
+        }
         let mut dy: Vec<Option<View>> = top_diffs.iter().map(|t| Some(t.view())).collect();
         if let (true, Some(Some(diff))) = (self.in_place, into.bottoms.first_mut()) {
             diff.data_mut().copy_from_slice(top_diffs[0].data());

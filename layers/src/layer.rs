@@ -254,9 +254,9 @@ pub struct Backward<'a> {
     pub phase: Phase,
     /// The arithmetic.
     pub k: &'static Kernels,
-    /// The bottoms' data; `None` in place. Valid only where `needs` asked for it.
+    /// The bottoms' data; `None` in place. May be empty unless `needs` asks for it.
     pub bottoms: &'a [Option<View<'a>>],
-    /// The tops' data. Valid only where `needs` asked for it.
+    /// The tops' data. May be empty unless `needs` asks for it.
     pub tops: &'a [View<'a>],
     /// The tops' diffs; `None` where the bottom diff of the same index already holds it (in place).
     pub top_diffs: &'a [Option<View<'a>>],

@@ -41,6 +41,10 @@ pub struct TrainArgs {
     /// Pass over layers whose weights do not fit
     #[arg(long)]
     skip_mismatch: bool,
+    /// Keep few activations and compute the others again in the backward pass: less memory, more
+    /// time, the same weights bit for bit
+    #[arg(long)]
+    checkpoint_activations: bool,
     /// Put a value in place of the solver file's, such as base_lr=0.01; may be given often
     #[arg(long, value_name = "FIELD=VALUE")]
     set: Vec<String>,
@@ -113,6 +117,7 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
         level: args.run.level,
         stages: args.run.stage.clone(),
         max_memory: args.run.max_memory,
+        checkpoint_activations: args.checkpoint_activations,
         guards: guards(&args.no_guard),
         ..SolverOptions::default()
     };

@@ -78,10 +78,14 @@ impl Net {
             trace: None,
             pulse,
             max_memory: options.max_memory,
-            spare_diffs: Default::default(),
+            recomputes: options.checkpoint_activations,
+            lent: Default::default(),
+            held: BTreeSet::new(),
+            fired: None,
             shown: Vec::new(),
         };
         net.check(options.gradients, param.force_backward())?;
+        net.lend();
         net.limit_memory(options.max_memory)?;
         net.reshape()?;
         Ok(net)
@@ -100,19 +104,12 @@ impl Net {
     }
 
     pub(super) fn limit_memory(&self, limit: u64) -> Result<(), NetErrors> {
-        let mut largest: HashMap<usize, &Blob> = HashMap::new();
-        for blob in &self.blobs {
-            largest.entry(blob.storage).or_insert(blob);
-        }
-        let bytes = |blob: &Blob| {
-            let copies = if self.storages[blob.storage].has_diff { 2 } else { 1 };
-            blob.shape.checked_count().map_or(u64::MAX, |n| copies * 4 * n as u64)
-        };
-        let total = largest.values().fold(0u64, |sum, blob| sum.saturating_add(bytes(blob)));
+        let total = self.blob_bytes();
         if total <= limit {
             return Ok(());
         }
-        let Some(blob) = largest.values().max_by_key(|blob| bytes(blob)) else { return Ok(()) };
+        let count = |blob: &&Blob| blob.shape.checked_count();
+        let Some(blob) = self.blobs.iter().rev().max_by_key(count) else { return Ok(()) };
         let why = format!(
             "the blobs of this net take {} MiB, over the limit of {} MiB; the largest is `{}`, {}",
             total >> 20,

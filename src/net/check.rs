@@ -113,6 +113,7 @@ impl Net {
                 let asked = node.in_place.get(j) == Some(&true)
                     && node.kind.in_place
                     && !self.is_unscaled(i)
+                    && !(self.recomputes && node.runs_once())
                     && !self.starts_run(i);
                 let storage = asked.then(|| self.blobs[node.bottoms[j]].storage);
                 if let Some(storage) = storage.filter(|&s| self.may_overwrite(i, j, &holds[s])) {
@@ -146,7 +147,9 @@ impl Net {
             let maker = &self.nodes[blob.maker];
             let read_by_maker =
                 !maker.alias && maker.backward && (maker.kind.needs)(&maker.def).top;
-            let seen_by_user = blob.readers.is_empty() || maker.kind.fed;
+            // What is computed again begins where data comes from.
+            let source = maker.kind.fed || (self.recomputes && maker.runs_once());
+            let seen_by_user = blob.readers.is_empty() || source;
             let read_by_others = blob.readers.iter().any(|&(reader, bottom)| {
                 let own_read = reader == i && bottom == j && b == own;
                 let node = &self.nodes[reader];

@@ -10,6 +10,7 @@ use cortado_layers::{
     View, ViewMut, Write,
 };
 
+use super::lifetimes::Place;
 use super::{Blob, DiffTo, Net, NetError, NetErrors, Node, ParamStore, Short, Storage, threads};
 
 impl Net {
@@ -24,9 +25,9 @@ impl Net {
             kept += 4 * saved.sum::<u64>();
             self.limit_kept(i, kept)?;
         }
-        self.limit_memory(self.max_memory)?;
         self.choose_layouts();
-        self.choose_lent_diffs();
+        self.lend();
+        self.limit_memory(self.max_memory)?;
         match self.is_planned() {
             true => {
                 self.filled = 0;
@@ -43,31 +44,26 @@ impl Net {
     /// Gives the memory that is `wanted` the size of its blobs, and the rest back.
     pub(super) fn size_storages(&mut self, wanted: impl Fn(usize) -> bool) {
         for blob in &self.blobs {
+            let lent = [Place::Data(blob.storage), Place::Diff(blob.storage)];
+            let [data_lent, diff_lent] = lent.map(|place| self.lent.lends(place));
             let storage = &mut self.storages[blob.storage];
-            match wanted(blob.storage) {
-                true => storage.data.resize(blob.shape.count(), 0.0),
-                false => storage.data = Vec::new(),
+            if !wanted(blob.storage) {
+                storage.data = Vec::new();
+            } else if !data_lent {
+                storage.data.resize(blob.shape.count(), 0.0);
+            }
+            if storage.diff_from_run {
+                storage.diff = Vec::new();
+            } else if storage.has_diff && !diff_lent {
+                storage.diff.resize(blob.shape.count(), 0.0);
             }
         }
-        self.size_diffs();
         let scratch = self.nodes.iter().map(|node| node.scratch).max();
         self.scratch.resize(scratch.unwrap_or(0), 0.0);
     }
 
-    /// Gives the diffs that last the size of their blobs.
-    pub(super) fn size_diffs(&mut self) {
-        for blob in &self.blobs {
-            let storage = &mut self.storages[blob.storage];
-            match storage.diff_from_run || storage.diff_lent_until.is_some() {
-                true => storage.diff = Vec::new(),
-                false if storage.has_diff => storage.diff.resize(blob.shape.count(), 0.0),
-                false => {}
-            }
-        }
-    }
-
-    /// Gives every blob its memory.
-    fn fill(&mut self) {
+    /// Gives every blob its memory, but for what is lent in each pass.
+    pub(super) fn fill(&mut self) {
         self.size_storages(|_| true);
         self.filled = self.nodes.len();
     }
@@ -131,7 +127,8 @@ impl Net {
         }
     }
 
-    /// One forward pass layer by layer; every blob is there afterwards.
+    /// One forward pass layer by layer; every blob is there afterwards, in training those that have
+    /// lent nobody their memory.
     pub fn forward_layers(&mut self) -> Result<f64, NetError> {
         self.forward_range(0..self.nodes.len())
     }
@@ -167,6 +164,7 @@ impl Net {
             if self.nodes[i].kind.dynamic {
                 moved |= self.measure(i)?;
             }
+            self.begin_segment(i);
             self.forward_node(i)?;
             if self.state.phase == Phase::Train && self.is_unscaled(i) {
                 self.scale_to_unit_variance(i)?;
@@ -182,7 +180,7 @@ impl Net {
             let blob = &self.blobs[b];
             let storage = &mut self.storages[blob.storage];
             storage.data.resize(blob.shape.count(), 0.0);
-            if storage.has_diff && !storage.diff_from_run && storage.diff_lent_until.is_none() {
+            if storage.has_diff && !storage.diff_from_run {
                 storage.diff.resize(blob.shape.count(), 0.0);
             }
         }
@@ -213,12 +211,11 @@ impl Net {
 
     pub(super) fn forward_node(&mut self, i: usize) -> Result<(), NetError> {
         self.pulse.begin(i);
+        self.lend_forward(i)?;
         if let Some(run) = self.run_of(i) {
             if self.fused[run].first == i {
                 self.forward_fused(run);
-                if self.trace == Some(None) {
-                    self.trace_forward(self.fused[run].last);
-                }
+                self.look_forward(self.fused[run].last);
             }
             return Ok(());
         }
@@ -253,13 +250,19 @@ impl Net {
             storages[blobs[b].storage].data = data;
         }
         result?;
+        self.look_forward(i);
+        Ok(())
+    }
+
+    /// What is to be seen of a layer's values while they are there.
+    fn look_forward(&mut self, i: usize) {
         if self.trace == Some(None) {
             self.trace_forward(i);
         }
         if self.debug.is_some() {
             self.debug_forward(i);
         }
-        Ok(())
+        self.look_at_relu(i);
     }
 
     pub(super) fn loss_of(&self, i: usize) -> f64 {
@@ -300,23 +303,28 @@ impl Net {
     /// The backward pass of some layers only, last to first.
     pub fn backward_range(&mut self, range: Range<usize>) -> Result<(), NetError> {
         let pool = self.pool.clone();
-        let done = threads::pass(&pool, || range.rev().try_for_each(|i| self.backward_node(i)));
+        let done = threads::pass(&pool, || {
+            range.rev().try_for_each(|i| {
+                self.complete_segment(i)?;
+                self.backward_node(i)
+            })
+        });
         self.pulse.rest();
         done
     }
 
     fn backward_node(&mut self, i: usize) -> Result<(), NetError> {
+        self.lend_backward(i)?;
         if let Some(run) = self.run_of(i) {
             if self.fused[run].last == i {
                 self.backward_fused(run);
-                self.give_back_diffs(self.fused[run].first);
                 if self.trace == Some(None) {
                     self.trace_backward(self.fused[run].first);
                 }
             }
             return Ok(());
         }
-        let Net { nodes, blobs, storages, store, cache, scratch, spare_diffs, .. } = self;
+        let Net { nodes, blobs, storages, store, cache, scratch, .. } = self;
         let node = &mut nodes[i];
         if !node.backward || node.alias {
             return Ok(());
@@ -325,14 +333,7 @@ impl Net {
         let mut taken: Short<Vec<f32>> = (0..node.bottoms.len())
             .map(|j| match node.diff_to[j] {
                 DiffTo::Nobody => Vec::new(),
-                DiffTo::Blob(_) => {
-                    let blob = &blobs[node.bottoms[j]];
-                    let storage = &mut storages[blob.storage];
-                    match storage.diff_lent_until.is_some() && storage.diff.is_empty() {
-                        true => spare_diffs.lend(blob.shape.count()),
-                        false => take(&mut storage.diff),
-                    }
-                }
+                DiffTo::Blob(_) => take(&mut storages[blobs[node.bottoms[j]].storage].diff),
                 DiffTo::Spare => {
                     let mut spare = take(&mut node.spare[j]);
                     spare.resize(blobs[node.bottoms[j]].shape.count(), 0.0);
@@ -429,7 +430,6 @@ impl Net {
         if self.debug.is_some() {
             self.debug_backward(i);
         }
-        self.give_back_diffs(i);
         Ok(())
     }
 }

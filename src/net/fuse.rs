@@ -12,6 +12,7 @@ use cortado_kernels::{Normalizer, kernels};
 use cortado_layers::norm::batch_norm::follow;
 use cortado_layers::{Act, Phase, Prim};
 
+use super::lifetimes::Place;
 use super::plan::meaning;
 use super::{BlobId, Net, ParamId, Short};
 
@@ -184,7 +185,7 @@ impl Net {
         let (params, weights, diffs, _) = store.lend();
         let ranges: Short<_> = scale.params.iter().map(|&id| params[id].range.clone()).collect();
         let [gamma, beta] = [0, 1].map(|p| &weights[ranges[p].clone()]);
-        let mut parts = super::exec::disjoint(diffs, &ranges).into_iter();
+        let mut parts = super::exec::disjoint(diffs, &ranges).into_vec().into_iter();
         let wanted = |p: usize, part: Option<_>| part.filter(|_| scale.weight_grads[p]);
         let sums = [0, 1].map(|p| wanted(p, parts.next()));
         let (mean, inv_std, relu) = (&run.mean[..], &run.inv_std[..], run.relu);
@@ -193,15 +194,15 @@ impl Net {
             Some(of) => kernels().normalize_backward_blocked(of, of_run, x, &mut diff, sums),
             None => kernels().normalize_backward(dims, of_run, x, &mut diff, sums),
         }
-        storages[from].diff = take(&mut storages[to].diff);
-        storages[to].diff = diff;
+        storages[from].diff = diff;
+        self.hand_on_diff(from, to);
     }
 
     /// Before a backward pass: the diffs of runs are where those who read their tops write them.
     pub(super) fn place_fused_diffs(&mut self) {
         for run in &self.fused {
             let [from, to] = [run.top, run.bottom].map(|b| self.blobs[b].storage);
-            if self.storages[from].diff.is_empty() {
+            if self.storages[from].diff.is_empty() && !self.lent.lends(Place::Diff(from)) {
                 self.storages[from].diff = take(&mut self.storages[to].diff);
             }
         }

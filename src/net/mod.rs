@@ -11,18 +11,20 @@ mod build;
 mod check;
 mod debug;
 mod deployed;
-mod diffs;
 mod error;
 mod exec;
 mod filter;
 mod forks;
 mod fuse;
 mod info;
+mod lend;
+mod lifetimes;
 mod lsuv;
 mod mark;
 mod outline;
 mod params;
 mod plan;
+mod recompute;
 mod splits;
 pub mod threads;
 mod trace;
@@ -107,6 +109,9 @@ pub struct NetOptions {
     pub plan: bool,
     /// Whether plans leave out algorithms that lose a few bits (Winograd's convolution).
     pub exact: bool,
+    /// Whether training keeps few activations and computes the others again in the backward pass: less
+    /// memory for more time, and the same weights bit for bit.
+    pub checkpoint_activations: bool,
     /// Algorithms that were timed on this machine, for plans; see [`Net::tune`].
     pub tuned: Option<Arc<Tuned>>,
 }
@@ -126,6 +131,7 @@ impl NetOptions {
             gradients: true,
             plan: true,
             exact: false,
+            checkpoint_activations: false,
             tuned: None,
         }
     }
@@ -161,8 +167,6 @@ pub(crate) struct Storage {
     pub starts_zero: bool,
     /// Whether layers that run as one bring the diff's memory with them.
     pub diff_from_run: bool,
-    /// The layer after whose backward pass the diff is gone, if it does not last.
-    pub diff_lent_until: Option<usize>,
 }
 
 /// How a node's backward writes the diff of a bottom.
@@ -246,7 +250,13 @@ pub struct Net {
     trace: Option<Option<NonFinite>>,
     pulse: Arc<Pulse>,
     max_memory: u64,
-    spare_diffs: diffs::SpareDiffs,
+    /// Whether layers run again in backward passes rather than keep what they made.
+    recomputes: bool,
+    /// What blobs lend each other in training, and whose memory lasts although nobody reads it.
+    lent: lend::Lent,
+    held: BTreeSet<BlobId>,
+    /// While ReLUs are looked at: by layer, which channels fired in the last pass.
+    fired: Option<BTreeMap<usize, Vec<bool>>>,
     /// What was shown last of a blob that lies in blocks.
     shown: Vec<f32>,
 }
@@ -323,7 +333,9 @@ impl Net {
     }
 
     /// Data of a blob: the last value of its name. `None` where a planned pass has left no value, or
-    /// one in blocks of channels: [`Net::read`] gives it, [`Net::keep`] asks for it before the pass.
+    /// one in blocks of channels: [`Net::read`] gives it, [`Net::keep`] asks for it before the pass. In
+    /// training a planned net leaves none of blobs that no backward pass reads: others have their
+    /// memory ([`Net::hold`] prevents it).
     pub fn blob(&self, name: &str) -> Option<View<'_>> {
         let &id = self.by_name.get(name)?.last()?;
         let blob = &self.blobs[id];
@@ -339,8 +351,8 @@ impl Net {
     }
 
     /// Diff of a blob after backward: that of the first value of its name. `None` when backward
-    /// writes none, and in training where a planned net (`NetOptions::plan`) has used its memory for
-    /// another: [`Net::keep`] keeps it.
+    /// writes none, where it lies in blocks of channels ([`Net::read_diff`] gives it), and in training
+    /// where others have its memory ([`Net::hold`] prevents it).
     pub fn diff(&self, name: &str) -> Option<View<'_>> {
         let &id = self.by_name.get(name)?.first()?;
         let blob = &self.blobs[id];

@@ -1,5 +1,6 @@
 //! Finds where numbers go wrong: the first layer that makes NaN or infinity, and where a pass is.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -100,17 +101,35 @@ impl Net {
             .collect()
     }
 
-    /// Layers of a type, each with the data of its top, N x C x rest, in planes.
-    pub(crate) fn tops_of_type<'a>(
-        &'a self,
-        type_name: &'a str,
-    ) -> impl Iterator<Item = (usize, &'a str, &'a [usize], Vec<f32>)> {
-        self.nodes.iter().enumerate().filter_map(move |(i, node)| {
-            let &top = node.tops.first()?;
-            let blob = &self.blobs[top];
-            let data = || self.planes(top, &self.storages[blob.storage].data);
-            (node.def.r#type() == type_name).then(|| (i, node.def.name(), &blob.shape[..], data()))
-        })
+    /// From now on looks at the ReLUs in each pass.
+    pub(crate) fn watch_relus(&mut self) {
+        self.fired = Some(BTreeMap::new());
+    }
+
+    /// By ReLU layer: its name, and which channels gave something else than 0 in the last pass. Looks no
+    /// more.
+    pub(crate) fn take_fired(&mut self) -> Vec<(usize, String, Vec<bool>)> {
+        let fired = self.fired.take().unwrap_or_default().into_iter();
+        fired.map(|(i, fired)| (i, self.nodes[i].def.name().to_owned(), fired)).collect()
+    }
+
+    pub(super) fn look_at_relu(&mut self, i: usize) {
+        let node = &self.nodes[i];
+        let (true, Some(&top)) = (self.fired.is_some(), node.tops.first()) else { return };
+        let blob = &self.blobs[top];
+        let &[items, channels, ..] = &blob.shape[..] else { return };
+        let data = &self.storages[blob.storage].data[..];
+        let area = data.len() / (items * channels).max(1);
+        if node.def.r#type() != "ReLU" || area == 0 {
+            return;
+        }
+        let mut fired = vec![false; channels];
+        for (at, values) in self.planes(top, data).chunks_exact(area).enumerate() {
+            fired[at % channels] |= values.iter().any(|&v| v != 0.0);
+        }
+        self.fired.iter_mut().for_each(|all| {
+            all.insert(i, fired.clone());
+        });
     }
 
     /// Layers that compare scores with labels: name, scores' classes, labels.

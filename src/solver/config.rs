@@ -43,6 +43,7 @@ impl Solver {
             pool: options.pool.clone(),
             max_memory: options.max_memory,
             exact: false,
+            checkpoint_activations: options.checkpoint_activations,
             tuned: None,
         };
         let mut net = Net::build(train, &with(state))?;
@@ -55,6 +56,7 @@ impl Solver {
         }
         let best = Best::wanted(&def, &test_nets)?;
         let probes = Probes::wanted(&def, &net)?;
+        net.hold(&probes.blobs())?;
         let weights = net.store.weight_count();
         let second = if checked.rule.histories() > 1 { weights } else { 0 };
         Ok(Solver {

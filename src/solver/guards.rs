@@ -80,6 +80,13 @@ impl Solver {
         self.net.pool().install(|| kernels().sum_sq(diffs))
     }
 
+    /// Before the passes of an iteration: what is to be looked at while it is there.
+    pub(super) fn look_ahead(&mut self) {
+        if self.guards.relus && self.iter.is_multiple_of(RELU_EVERY) {
+            self.net.watch_relus();
+        }
+    }
+
     /// After the passes of an iteration: looks around, and says what it sees.
     pub(super) fn look(&mut self, watcher: &mut dyn Watcher) {
         let mut lines = Vec::new();
@@ -92,7 +99,8 @@ impl Solver {
             lines.extend(self.watch.gradient(squares.sqrt(), self.iter));
         }
         if self.guards.relus && self.iter.is_multiple_of(RELU_EVERY) {
-            self.watch.relus(&self.net, &mut lines);
+            let fired = self.net.take_fired();
+            self.watch.relus(fired, &mut lines);
         }
         if self.guards.labels && self.watch.looks < LABEL_LOOKS {
             self.watch.labels(&self.net, &mut lines);
@@ -136,18 +144,15 @@ impl Watch {
         ))
     }
 
-    fn relus(&mut self, net: &Net, lines: &mut Vec<String>) {
-        for (i, name, shape, data) in net.tops_of_type("ReLU") {
-            let &[items, channels, ..] = shape else { continue };
-            let area = data.len() / (items * channels).max(1);
+    fn relus(&mut self, now: Vec<(usize, String, Vec<bool>)>, lines: &mut Vec<String>) {
+        for (i, name, now) in now {
+            let channels = now.len();
             let (looks, fired) = self.fired.entry(i).or_insert_with(|| (0, vec![false; channels]));
-            if area == 0 || fired.len() != channels {
+            if fired.len() != channels {
                 continue;
             }
             *looks += 1;
-            for (at, values) in data.chunks_exact(area).enumerate() {
-                fired[at % channels] |= values.iter().any(|&v| v != 0.0);
-            }
+            fired.iter_mut().zip(now).for_each(|(fired, now)| *fired |= now);
             let dead = fired.iter().filter(|&&fired| !fired).count();
             if *looks < RELU_LOOKS {
                 continue;

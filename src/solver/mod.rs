@@ -86,6 +86,9 @@ pub struct SolverOptions {
     pub stages: Vec<String>,
     /// Memory each net may take, in bytes.
     pub max_memory: u64,
+    /// Whether training keeps few activations and computes the others again; see
+    /// [`NetOptions::checkpoint_activations`].
+    pub checkpoint_activations: bool,
     /// What is watched for in training.
     pub guards: Guards,
     /// Where snapshots are written.
@@ -97,7 +100,16 @@ impl Default for SolverOptions {
         let net = NetOptions::new(cortado_layers::Phase::Train);
         let NetOptions { registry, pool, max_memory, .. } = net;
         let (guards, disk) = (Guards::default(), Arc::new(RealDisk));
-        SolverOptions { registry, pool, level: 0, stages: Vec::new(), max_memory, guards, disk }
+        SolverOptions {
+            registry,
+            pool,
+            level: 0,
+            stages: Vec::new(),
+            max_memory,
+            checkpoint_activations: false,
+            guards,
+            disk,
+        }
     }
 }
 

@@ -68,6 +68,11 @@ impl Probes {
         });
         Ok(Probes { targets: found.collect::<Result<_, _>>()?, interval: probe.interval() as u64 })
     }
+
+    /// The blobs that are read.
+    pub fn blobs(&self) -> Vec<&str> {
+        self.targets.iter().map(|target| target.blob.as_str()).collect()
+    }
 }
 
 impl Target {

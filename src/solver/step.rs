@@ -136,6 +136,7 @@ impl Solver {
             }));
         }
         let size = self.param.iter_size().max(1);
+        self.look_ahead();
         let result = self.sum_of_passes(size, feed);
         self.net.debug = None;
         if let Ok(lines) = lines.lock() {

@@ -3,6 +3,7 @@
 mod deployed;
 mod images;
 mod keep;
+mod memory;
 mod random;
 mod rules;
 mod threads;

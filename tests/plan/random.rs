@@ -30,9 +30,26 @@ impl Grown {
         Grown { text, blobs: vec![Blob { name: "data".into(), c, h, w }] }
     }
 
-    /// The last blob that was made.
-    pub fn last(&self) -> &str {
-        self.blobs.last().map_or("data", |blob| &blob.name)
+    /// A net that trains: grown by these steps, every other a normalised convolution, with a loss at its
+    /// end.
+    pub fn training((n, c, h, w): (usize, usize, usize, usize), steps: &[[usize; 4]]) -> String {
+        let mut grown = Grown::new(n, c, h, w);
+        for &step in steps {
+            match step {
+                [what, which, a, b] if what % 2 == 0 => grown.normalised([which, a, b]),
+                step => grown.grow(step),
+            }
+        }
+        let last = grown.blobs.last().map_or("data", |blob| &blob.name);
+        let tail = format!(
+            "layer {{ name: \"ip\" type: \"InnerProduct\" bottom: \"{last}\" top: \"ip\" \
+             inner_product_param {{ num_output: 3 }} }}\n\
+             layer {{ name: \"wanted\" type: \"Input\" top: \"wanted\" \
+             input_param {{ shape {{ dim: {n} dim: 3 }} }} }}\n\
+             layer {{ name: \"loss\" type: \"EuclideanLoss\" bottom: \"ip\" bottom: \"wanted\" \
+             top: \"loss\" }}\n"
+        );
+        grown.text + &tail
     }
 
     /// A convolution whose result is normalised, scaled and perhaps rectified, all in place.

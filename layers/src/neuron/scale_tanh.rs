@@ -4,8 +4,11 @@ use crate::{Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind,
 use cortado_proto::caffe::ScaleTanHParameter;
 
 /// The layer type.
-pub static KIND: LayerKind =
-    LayerKind::new("ScaleTanH", build, &DOC).in_place().needs(needs).dialect("hashnet");
+pub static KIND: LayerKind = LayerKind::new("ScaleTanH", build, &DOC)
+    .in_place()
+    .needs(needs)
+    .counts_passes()
+    .dialect("hashnet");
 
 static DOC: LayerDoc = LayerDoc {
     params: &["scale_tanh_param"],

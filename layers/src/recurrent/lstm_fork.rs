@@ -15,6 +15,7 @@ pub static KIND: LayerKind = LayerKind::new("Lstm", build, &DOC)
     .bottoms(Arity::between(1, 2))
     .needs(|_| Needs::BOTTOM)
     .grads(GradBottoms::Only(&[0]))
+    .counts_passes()
     .dialect("ctpn");
 
 static DOC: LayerDoc = LayerDoc {

@@ -18,6 +18,7 @@ pub static KIND: LayerKind = LayerKind::new("MarginInnerProduct", build, &DOC)
     .tops(Arity::between(1, 2))
     .needs(needs)
     .grads(GradBottoms::Only(&[0]))
+    .counts_passes()
     .macs(macs)
     .dialect("sphereface");
 

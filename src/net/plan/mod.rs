@@ -65,19 +65,24 @@ impl Net {
             self.kept.insert(id);
         }
         self.forget_plan();
-        self.choose_layouts();
-        self.choose_lent_diffs();
-        self.size_diffs();
+        self.choose_memory();
         Ok(())
     }
 
     /// Keeps every blob: the net runs layer by layer.
     pub fn keep_all(&mut self) {
-        self.planning = false;
+        (self.planning, self.recomputes) = (false, false);
         self.forget_plan();
-        self.choose_layouts();
-        self.choose_lent_diffs();
-        self.size_diffs();
+        self.choose_memory();
+    }
+
+    /// In training, how blobs lie and what lasts, anew.
+    fn choose_memory(&mut self) {
+        if self.state.phase == Phase::Train {
+            self.choose_layouts();
+            self.lend();
+            self.fill();
+        }
     }
 
     /// Whether forward passes are planned.

@@ -2,6 +2,7 @@
 
 use cortado_layers::{Layout, View};
 
+use crate::net::lifetimes::Place;
 use crate::net::{Net, NetError, NetErrorKind, Node, threads};
 
 impl Net {
@@ -10,11 +11,16 @@ impl Net {
     /// blobs that are read after every pass in [`Net::keep`], which costs less.
     ///
     /// # Errors
-    /// There is no such blob, a layer fails, or the source's own value is gone.
+    /// There is no such blob, a layer fails, the source's own value is gone, or (in training) other
+    /// blobs have its memory: [`Net::hold`] prevents that.
     pub fn read(&mut self, name: &str) -> Result<View<'_>, NetError> {
         let Some(&id) = self.by_name.get(name).and_then(|ids| ids.last()) else {
             return Err(self.no_blob(name));
         };
+        let lent = self.lent.lends(Place::Data(self.blobs[id].storage));
+        if lent && self.storages[self.blobs[id].storage].data.is_empty() {
+            return Err(lent_away(name, &self.nodes[self.blobs[id].maker]));
+        }
         if self.blob(name).is_none() && self.blocked(id).is_some() {
             self.shown = self.planes(id, &self.storages[self.blobs[id].storage].data);
             let shape = &self.blobs[id].shape;
@@ -27,7 +33,7 @@ impl Net {
     }
 
     /// Diff of a blob after a backward pass: that of the first value of its name. `None` when backward
-    /// writes none.
+    /// writes none, and in training where others have its memory.
     pub fn read_diff(&mut self, name: &str) -> Option<View<'_>> {
         let &id = self.by_name.get(name)?.first()?;
         if self.blocked(id).is_none() {
@@ -80,6 +86,14 @@ impl Net {
         self.storages[blob.storage].data.len() == blob.shape.count()
             && !self.blobs.iter().any(overwrites)
     }
+}
+
+fn lent_away(name: &str, maker: &Node) -> NetError {
+    let why = format!(
+        "blob `{name}` is gone: in training, what nobody reads any more gives its memory on"
+    );
+    NetError::at(&maker.def, None, NetErrorKind::Rule(why))
+        .note("name the blob in `hold` before the pass, or run the net with `plan: false`")
 }
 
 fn gone(name: &str, source: &Node) -> NetError {
