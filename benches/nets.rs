@@ -2,7 +2,7 @@
 //!
 //! `infer` times the forward pass of a deploy file in TEST (`weights=FILE` loads some, in both). `train` times
 //! forward, backward and an SGD update; data layers are replaced by memory, and the Softmax at the end of
-//! a deploy file by the loss.
+//! a deploy file by the loss; `checkpoint=1` computes activations again.
 
 mod support;
 
@@ -72,7 +72,8 @@ fn main() {
             }
             "train" => {
                 let shape = option(line, "data").unwrap_or_else(|| panic!("no data in {line}"));
-                let mut solver = solver(file, shape, pool);
+                let again = number(line, "checkpoint", 0) != 0;
+                let mut solver = solver(file, shape, pool, again);
                 if let Some(file) = option(line, "weights") {
                     solver.net_mut().copy_from(file).unwrap_or_else(|e| panic!("{e}"));
                 }
@@ -90,7 +91,7 @@ fn main() {
 }
 
 /// A solver on the file's net, its data layers replaced by inputs of this shape and labels.
-fn solver(file: &str, shape: &str, pool: Arc<rayon::ThreadPool>) -> Solver {
+fn solver(file: &str, shape: &str, pool: Arc<rayon::ThreadPool>, again: bool) -> Solver {
     let dims: Vec<i64> = shape.split('x').map(|d| d.parse().unwrap_or(0)).collect();
     let mut net = NetDef::read(file).unwrap_or_else(|e| panic!("{e}"));
     net.layers.retain(|layer| !["Data", "Input"].contains(&layer.r#type()));
@@ -125,6 +126,6 @@ fn solver(file: &str, shape: &str, pool: Arc<rayon::ThreadPool>) -> Solver {
         ..SolverParameter::default()
     };
     param.train_net_param = Some(net.to_message());
-    let options = SolverOptions { pool, ..SolverOptions::default() };
+    let options = SolverOptions { pool, checkpoint_activations: again, ..SolverOptions::default() };
     Solver::build(SolverDef::from_message(param), &options).unwrap_or_else(|e| panic!("{e}"))
 }

@@ -176,8 +176,11 @@ impl Net {
     /// The backward pass of a run: the top's diff becomes the bottom's, in the same memory.
     pub(super) fn backward_fused(&mut self, run: usize) {
         let Net { nodes, blobs, storages, store, fused, .. } = self;
-        let run = &fused[run];
+        let run = &mut fused[run];
         let dims: [usize; 3] = blobs[run.bottom].shape.around(1).into();
+        // Before any forward pass there are none.
+        run.mean.resize(dims[1], 0.0);
+        run.inv_std.resize(dims[1], 0.0);
         let [from, to] = [run.top, run.bottom].map(|b| blobs[b].storage);
         let mut diff = take(&mut storages[from].diff);
         let x = &storages[to].data[..];

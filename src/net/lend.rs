@@ -70,13 +70,7 @@ impl Net {
 
     /// Decides what is lent. To be called when shapes are known; what was lent before is gone.
     pub(super) fn lend(&mut self) {
-        for s in 0..self.storages.len() {
-            for place in [Place::Data(s), Place::Diff(s)] {
-                if self.lent.lends(place) {
-                    *self.memory(place) = Vec::new();
-                }
-            }
-        }
+        self.drop_lent();
         self.lent = Lent::default();
         let wanted = self.planning || self.recomputes;
         let dynamic = self.nodes.iter().any(|node| node.kind.dynamic);
@@ -105,6 +99,17 @@ impl Net {
             }
         }
         self.lent = lent;
+        self.drop_lent();
+    }
+
+    fn drop_lent(&mut self) {
+        for s in 0..self.storages.len() {
+            for place in [Place::Data(s), Place::Diff(s)] {
+                if self.lent.lends(place) {
+                    *self.memory(place) = Vec::new();
+                }
+            }
+        }
     }
 
     /// Bytes of all blobs and diffs.
@@ -149,6 +154,10 @@ impl Net {
             None => Vec::with_capacity(self.lent.slots[slot].len),
         };
         memory.resize(len, 0.0);
+        if cfg!(debug_assertions) {
+            // Whoever reads before he writes is found.
+            memory.fill(f32::NAN);
+        }
         *self.memory(place) = memory;
     }
 

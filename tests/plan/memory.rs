@@ -185,6 +185,8 @@ fn a_backward_pass_out_of_turn_is_an_error_or_right_and_counts_no_pass() {
     assert_eq!(net.passes(), 0);
     // Twice after one forward pass: the same diffs twice, where all that is read lasts.
     let mut lent = training(CHAIN, Memory::Lent, true, 1);
+    lent.backward().unwrap();
+    lent.store.clear_diffs();
     lent.forward().unwrap();
     lent.backward().unwrap();
     let once = lent.store.diff(0).to_vec();

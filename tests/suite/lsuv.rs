@@ -40,6 +40,7 @@ fn weights(net: &Net, layer: &str) -> Vec<f32> {
 #[test]
 fn outputs_have_variance_one_after_the_first_training_pass() {
     let mut net = net(TEXT, Phase::Train);
+    net.hold(&["c", "f"]).unwrap_or_else(|e| panic!("{e}"));
     let (c, g) = (weights(&net, "c"), weights(&net, "g"));
     fill(&mut net, 1.0);
     forward(&mut net);

@@ -14,6 +14,7 @@ mod guards;
 mod hdf5;
 mod lint;
 mod lsuv;
+mod memory;
 mod messages;
 mod models;
 mod net;

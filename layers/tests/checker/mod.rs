@@ -69,7 +69,8 @@ impl Layer for FaultyLayer {
             }
         }
         let read = match (fault, cx.bottoms[0]) {
-            ("reads the bottom", Some(bottom)) => bottom.data[0] * 0.0,
+            // Right where it is there.
+            ("reads the bottom", Some(bottom)) => bottom.data.first().map_or(f32::NAN, |x| x * 0.0),
             _ => 0.0,
         };
         let Some(diff) = &mut cx.bottom_diffs[0] else { return Ok(()) };
