@@ -52,8 +52,8 @@ impl Net {
     /// Decides for each storage how it lies. To be called when shapes are known.
     pub(super) fn choose_layouts(&mut self) {
         self.storages.iter_mut().for_each(|storage| storage.layout = Layout::Nchw);
-        let dynamic = self.nodes.iter().any(|node| node.kind.dynamic);
-        if self.state.phase != Phase::Train || !self.planning || dynamic {
+        let unknown = self.shapes_depend_on_values();
+        if self.state.phase != Phase::Train || !self.planning || unknown {
             return;
         }
         let count = self.storages.len();

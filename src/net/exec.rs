@@ -161,8 +161,11 @@ impl Net {
                 self.scratch.resize(self.scratch.len().max(self.nodes[i].scratch), 0.0);
                 self.size_tops(i);
             }
-            if self.nodes[i].kind.dynamic {
-                moved |= self.measure(i)?;
+            if self.nodes[i].kind.dynamic && self.measure(i)? {
+                match self.state.phase == Phase::Train && !self.shapes_depend_on_values() {
+                    true => self.reshape_behind(i)?,
+                    false => moved = true,
+                }
             }
             self.begin_segment(i);
             self.forward_node(i)?;
@@ -172,6 +175,23 @@ impl Net {
             loss += self.loss_of(i);
         }
         Ok(loss)
+    }
+
+    /// Whether more layers than the sources of data make shapes from values, so that no pass knows
+    /// them before.
+    pub(super) fn shapes_depend_on_values(&self) -> bool {
+        let mut behind = self.nodes.iter().skip_while(|node| node.bottoms.is_empty());
+        behind.any(|node| node.kind.dynamic)
+    }
+
+    /// A source gives a batch of another shape: works out all that follows.
+    fn reshape_behind(&mut self, source: usize) -> Result<(), NetError> {
+        (source + 1..self.nodes.len()).try_for_each(|i| self.reshape_node(i))?;
+        self.choose_layouts();
+        self.lend();
+        self.fill();
+        (0..source).for_each(|i| self.begin_segment(i));
+        Ok(())
     }
 
     /// Gives the tops of a layer the memory of their shapes.

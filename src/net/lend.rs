@@ -73,8 +73,7 @@ impl Net {
         self.drop_lent();
         self.lent = Lent::default();
         let wanted = self.planning || self.recomputes;
-        let dynamic = self.nodes.iter().any(|node| node.kind.dynamic);
-        if self.state.phase != Phase::Train || !wanted || dynamic {
+        if self.state.phase != Phase::Train || !wanted || self.shapes_depend_on_values() {
             return;
         }
         let course = self.course();
