@@ -115,13 +115,17 @@ impl Solver {
         old.dedup_by_key(|(iter, _)| *iter);
         for (iter, _) in old.into_iter().skip(keep) {
             let (model, state) = snapshot_names(&self.prefix, iter);
-            for path in [state, model] {
-                for ending in ["", ".h5"] {
-                    let mut path = path.clone();
+            for ending in ["", ".h5"] {
+                for mut path in [state.clone(), model.clone()] {
                     path.as_mut_os_string().push(ending);
-                    if let Err(e) = if path.is_file() { self.disk.remove(&path) } else { Ok(()) } {
+                    if !path.is_file() {
+                        continue;
+                    }
+                    if let Err(e) = self.disk.remove(&path) {
                         let line = format!("warning: can't remove `{}`: {e}", path.display());
                         watcher.event(&Event::Line(&line));
+                        // A state that stays keeps its weights.
+                        break;
                     }
                 }
             }

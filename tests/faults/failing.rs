@@ -1,12 +1,13 @@
 //! Every operation on the disk fails once: training goes on, and what is on the disk is whole.
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use cortado::solver::{Event, SolverOptions, Watcher, newest_snapshot};
 
 use crate::disk::Faulty;
-use crate::run::{folder, iteration, solver};
+use crate::run::{folder, iteration, solver, without_weights};
 
 const ITERS: u64 = 12;
 
@@ -41,6 +42,9 @@ fn a_disk_that_fails_once_stops_no_training() {
         let ended = run.solve(&mut warnings);
         let (newest, damaged) = newest_snapshot(&folder.path().join("run"));
         assert!(damaged.is_empty(), "operation {op}: {damaged:?}");
+        let files = fs::read_dir(folder.path()).into_iter().flatten().flatten();
+        let files: Vec<PathBuf> = files.map(|entry| entry.path()).collect();
+        assert_eq!(without_weights(&files), [PathBuf::new(); 0], "operation {op}");
         if ended.is_err() || warnings.0 > 0 {
             let parts = fs::read_dir(folder.path()).into_iter().flatten().flatten();
             let parts = parts.filter(|e| e.file_name().to_string_lossy().ends_with(".part"));

@@ -132,6 +132,13 @@ pub fn iteration(path: &Path) -> u64 {
     number.unwrap_or_else(|| panic!("{} is no snapshot", path.display()))
 }
 
+/// The states among these files that stand without their weights.
+pub fn without_weights(files: &[PathBuf]) -> Vec<PathBuf> {
+    let is_state = |path: &&PathBuf| path.extension().is_some_and(|end| end == "solverstate");
+    let lacks = |path: &&PathBuf| !files.contains(&path.with_extension("caffemodel"));
+    files.iter().filter(is_state).filter(lacks).cloned().collect()
+}
+
 /// A solver of the run inside this process, with snapshots in `folder`.
 pub fn solver(data: &Path, folder: &Path, iters: u64, options: &SolverOptions) -> Solver {
     let path = data.join("solver.prototxt");

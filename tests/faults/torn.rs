@@ -10,7 +10,7 @@ use cortado::solver::{SolverOptions, newest_snapshot};
 use cortado_proto::wire::{Disk, write_file_on};
 
 use crate::disk::{Faulty, Op, after_power_loss};
-use crate::run::{Numbers, folder, iteration, solver};
+use crate::run::{Numbers, folder, iteration, solver, without_weights};
 
 /// Enough for snapshots, old ones removed, and a new best.
 const ITERS: u64 = 25;
@@ -35,6 +35,11 @@ fn a_power_loss_at_any_moment_leaves_the_newest_snapshot() {
     let mut numbers = Numbers(3);
     let (mut safe, mut outcomes) = (None, 0);
     for count in 0..=ops.len() {
+        assert_eq!(
+            without_weights(&seen(&ops[..count])),
+            [PathBuf::new(); 0],
+            "killed after {count}"
+        );
         if let Some(done) = count.checked_sub(1).and_then(|last| safe_since(&ops[..=last])) {
             safe = Some(done);
         }
@@ -69,6 +74,23 @@ fn safe_since(ops: &[Op]) -> Option<u64> {
         }
         _ => None,
     }
+}
+
+/// The files that are there when the program is killed behind these operations.
+fn seen(ops: &[Op]) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for op in ops {
+        match op {
+            Op::Create(path) => files.push(path.clone()),
+            Op::Rename(from, to) => {
+                files.retain(|path| path != from && path != to);
+                files.push(to.clone());
+            }
+            Op::Remove(path) => files.retain(|known| known != path),
+            _ => {}
+        }
+    }
+    files
 }
 
 fn materialised(left: &BTreeMap<PathBuf, Vec<u8>>) -> tempfile::TempDir {

@@ -358,6 +358,32 @@ fn the_best_weights_are_kept_and_patience_ends() {
 }
 
 #[test]
+fn the_best_and_the_patience_go_on_from_a_snapshot() {
+    let folder = folder();
+    // The rate grows: the loss falls, and rises again.
+    let more = format!(
+        "base_lr: 0.3 max_iter: 50 test_iter: 1 test_interval: 1 snapshot: 1 snapshot_prefix: {:?} \
+         keep_best: \"loss\" patience: 3",
+        folder.path().join("run").display().to_string()
+    );
+    let text = parabola(1.0, &more).replace("\"fixed\"", "\"exp\" gamma: 1.6");
+    let mut straight = solver(&text, 1);
+    straight.solve(&mut ()).unwrap_or_else(|e| panic!("{e}"));
+    let (_, at) = straight.best().unwrap_or_default();
+    for behind in [1, 2] {
+        let mut resumed = solver(&text, 1);
+        let state = folder.path().join(format!("run_iter_{}.solverstate", at + behind));
+        resumed.restore(state).unwrap_or_else(|e| panic!("{e}"));
+        resumed.solve(&mut ()).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(
+            (resumed.best(), resumed.iter()),
+            (straight.best(), straight.iter()),
+            "{behind} behind"
+        );
+    }
+}
+
+#[test]
 fn gradients_are_saved_beside_the_weights_when_asked_for() {
     let folder = folder();
     for (format, name) in
