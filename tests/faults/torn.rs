@@ -37,7 +37,7 @@ fn a_power_loss_at_any_moment_leaves_the_newest_snapshot() {
     for count in 0..=ops.len() {
         assert_eq!(
             without_weights(&seen(&ops[..count])),
-            [PathBuf::new(); 0],
+            Vec::<PathBuf>::new(),
             "killed after {count}"
         );
         if let Some(done) = count.checked_sub(1).and_then(|last| safe_since(&ops[..=last])) {

@@ -384,6 +384,33 @@ fn the_best_and_the_patience_go_on_from_a_snapshot() {
 }
 
 #[test]
+fn policies_that_keep_count_go_on_from_a_snapshot() {
+    for policy in [
+        "\"multistep\" gamma: 0.5 stepvalue: 1 stepvalue: 2 stepvalue: 9",
+        "\"plateau\" gamma: 0.5 plateau_winsize: 2 plateau_winsize: 4 plateau_winsize: 50",
+    ] {
+        let folder = folder();
+        // The rate is too small to move the weight: the loss stands still, the momentum tells the rates.
+        let more = format!(
+            "base_lr: 1e-12 momentum: 0.9 max_iter: 12 snapshot: 4 snapshot_prefix: {:?}",
+            folder.path().join("run").display().to_string()
+        );
+        let text = parabola(1.0, &more).replace("\"fixed\"", policy);
+        let run = |from: Option<u64>| {
+            let mut solver = solver(&text, 1);
+            if let Some(iter) = from {
+                let state = folder.path().join(format!("run_iter_{iter}.solverstate"));
+                solver.restore(state).unwrap_or_else(|e| panic!("{e}"));
+            }
+            solver.solve(&mut ()).unwrap_or_else(|e| panic!("{e}"));
+            snapshot(folder.path(), 12)
+        };
+        let straight = run(None);
+        assert!(run(Some(4)) == straight, "{policy}");
+    }
+}
+
+#[test]
 fn gradients_are_saved_beside_the_weights_when_asked_for() {
     let folder = folder();
     for (format, name) in
