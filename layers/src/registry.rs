@@ -36,6 +36,7 @@ pub static BUILTIN: &[&LayerKind] = &[
     &norm::eltwise_affine::KIND,
     &vision::embed::KIND,
     &loss::euclidean_loss::KIND,
+    &detection::eval_detection::KIND,
     &neuron::exp::KIND,
     &common::filter::KIND,
     &common::flatten::KIND,
@@ -81,8 +82,10 @@ pub static BUILTIN: &[&LayerKind] = &[
     &neuron::relu::KIND,
     &neuron::relu6::KIND,
     &common::reduction::KIND,
+    &detection::region::KIND,
     &common::reorg::KIND,
     &common::reshape::KIND,
+    &segmentation::resize::KIND,
     &common::reverse::KIND,
     &vision::spp::KIND,
     &norm::scale::KIND,
@@ -107,6 +110,7 @@ pub static BUILTIN: &[&LayerKind] = &[
     &vision::treepool_kernel::KIND,
     &vision::gated_max_ave::OTHER,
     &segmentation::upsample::KIND,
+    &detection::yolo_detection_output::KIND,
     &detection::yolov3_detection_output::KIND,
 ];
 

@@ -132,15 +132,20 @@ proptest! {
 
     #[test]
     fn a_pooling_has_an_output_per_window(
-        axes in axes(), method in 0..2_usize, ceil in any::<bool>(),
+        axes in axes(), method in 0..2_usize, ceil in any::<bool>(), fork in any::<bool>(),
     ) {
         let axes: Vec<Axis> = axes.iter().map(|&a| Axis { dilation: 1, ..a }).collect();
         let Axis { kernel, stride, pad, .. } = axes[0];
         prop_assume!(pad < kernel);
-        let (pool, round) = (["MAX", "AVE"][method], if ceil { "CEIL" } else { "FLOOR" });
+        let pool = ["MAX", "AVE"][method];
+        let round = match (fork, ceil) {
+            (true, _) => format!("ceil_mode: {ceil}"),
+            (false, true) => "round_mode: CEIL".to_owned(),
+            (false, false) => "round_mode: FLOOR".to_owned(),
+        };
         let layer = format!(
             r#"layer {{ name: "l" type: "Pooling" bottom: "x" top: "y" pooling_param {{ pool: {pool}
-                 kernel_size: {kernel} stride: {stride} pad: {pad} round_mode: {round} }} }}"#
+                 kernel_size: {kernel} stride: {stride} pad: {pad} {round} }} }}"#
         );
         // Pooling has one window for all axes.
         let alike = axes.iter().map(|axis| Axis { input: axis.input, ..axes[0] });

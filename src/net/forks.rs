@@ -43,7 +43,6 @@ const TYPES: &[Fork] = &[
         "boxes turned into a grid of coverage, with augmentation",
     ),
     fork("EuclideanLossWithIndex", DUCHA, "a distance of chosen elements"),
-    fork("EvalDetection", INTEL, "a count of right and wrong boxes of YOLO"),
     fork("FlowWarp", FLOW, "a picture read at places that a flow gives"),
     fork("ImResize", BODIES, "bicubic resizing to the size of the picture"),
     fork("ImageFloatData", FACES, "a reader of pictures with lists of numbers"),
@@ -53,15 +52,16 @@ const TYPES: &[Fork] = &[
     fork("MnActivation", INTEL, "several machines"),
     fork("Nms", BODIES, "the peaks of maps"),
     fork("Noise", FACES, "random numbers added to a blob"),
-    fork("Region", "the YOLO forks", "YOLO's numbers read as boxes"),
-    fork("RegionLoss", INTEL, "YOLO's loss of boxes"),
-    fork("Resize", "the forks for segmentation", "resizing whose rule differs from fork to fork"),
+    fork(
+        "RegionLoss",
+        INTEL,
+        "YOLO's loss of boxes, whose labels each fork lays out in its own way",
+    ),
     fork("TRT", NVIDIA, "TensorRT, which is closed"),
     fork("Transformer", DUCHA, "a spatial transformer"),
     fork("TripletLoss", DUCHA, "a loss of triples"),
     fork("VideoData", "SSD", "a reader of films and cameras"),
     fork("WeightEuclideanLoss", FACES, "a distance with weights per landmark"),
-    fork("YoloDetectionOutput", "the YOLO forks", "YOLO's numbers read as boxes"),
 ];
 
 /// What is known of a layer type that is not here.

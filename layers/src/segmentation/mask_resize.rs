@@ -1,7 +1,6 @@
 //! MaskResize: masks read bilinearly at another size, the corners of the pixels kept.
 
-use cortado_kernels::Write;
-
+use super::resample::{Resample, Tap};
 use crate::{Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs, Reshape};
 
 /// The layer type.
@@ -35,32 +34,19 @@ fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
         );
         return Err(LayerError::field("mask_resize_param.output_height", why));
     }
-    Ok(Box::new(MaskResizeLayer { output, input: [0; 2] }))
+    Ok(Box::new(MaskResizeLayer { output, planes: Resample::default() }))
 }
 
 struct MaskResizeLayer {
     output: [usize; 2],
-    input: [usize; 2],
+    planes: Resample,
 }
 
-impl MaskResizeLayer {
-    /// Calls `visit(element of the top's plane, element of the bottom's plane, weight)`.
-    fn visit(&self, mut visit: impl FnMut(usize, usize, f32)) {
-        let ([h, w], [oh, ow]) = (self.input, self.output);
-        let tap = |i: usize, from: usize, to: usize| {
-            let at = (i as f32 * (from as f32 / to as f32)).min((from - 1) as f32);
-            let first = at as usize;
-            (first, (first + 1).min(from - 1), at - first as f32)
-        };
-        for cell in 0..oh * ow {
-            let (y0, y1, v) = tap(cell / ow, h, oh);
-            let (x0, x1, u) = tap(cell % ow, w, ow);
-            visit(cell, y0 * w + x0, (1.0 - v) * (1.0 - u));
-            visit(cell, y0 * w + x1, (1.0 - v) * u);
-            visit(cell, y1 * w + x0, v * (1.0 - u));
-            visit(cell, y1 * w + x1, v * u);
-        }
-    }
+fn tap(i: usize, from: usize, to: usize) -> Tap {
+    let at = (i as f32 * (from as f32 / to as f32)).min((from - 1) as f32);
+    let first = at as usize;
+    let part = at - first as f32;
+    [(first, 1.0 - part), ((first + 1).min(from - 1), part)]
 }
 
 impl Layer for MaskResizeLayer {
@@ -72,31 +58,19 @@ impl Layer for MaskResizeLayer {
         if h == 0 || w == 0 {
             return Err(LayerError::bottom(0, format!("the planes of {x} are empty")));
         }
-        self.input = [h, w];
+        self.planes = Resample::new([h, w], self.output, tap);
         cx.top(0, [n, c, self.output[0], self.output[1]]);
         Ok(())
     }
 
     fn forward(&mut self, cx: &mut Forward<'_>) -> Result<(), LayerError> {
-        let (from, to) = (self.input[0] * self.input[1], self.output[0] * self.output[1]);
-        let (x, y) = (cx.bottom(0).data, &mut *cx.tops[0].data);
-        y.fill(0.0);
-        for (x, y) in x.chunks(from).zip(y.chunks_mut(to)) {
-            self.visit(|cell, at, weight| y[cell] += weight * x[at]);
-        }
+        self.planes.forward(cx.bottom(0).data, cx.tops[0].data);
         Ok(())
     }
 
     fn backward(&mut self, cx: &mut Backward<'_>) -> Result<(), LayerError> {
-        let (from, to) = (self.input[0] * self.input[1], self.output[0] * self.output[1]);
-        let (Some(dy), Some(dx)) = (cx.top_diffs[0], &mut cx.bottom_diffs[0]) else {
-            return Ok(());
-        };
-        if dx.write == Write::Set {
-            dx.data.fill(0.0);
-        }
-        for (dx, dy) in dx.data.chunks_mut(from).zip(dy.data.chunks(to)) {
-            self.visit(|cell, at, weight| dx[at] += weight * dy[cell]);
+        if let (Some(dy), Some(dx)) = (cx.top_diffs[0], &mut cx.bottom_diffs[0]) {
+            self.planes.backward(dy.data, dx);
         }
         Ok(())
     }

@@ -2,4 +2,6 @@
 
 pub mod interp;
 pub mod mask_resize;
+mod resample;
+pub mod resize;
 pub mod upsample;

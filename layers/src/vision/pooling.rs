@@ -29,9 +29,9 @@ static DOC: LayerDoc = LayerDoc {
               output = ⌈(input + 2·pad − kernel) / stride⌉ + 1, less one if the last window would \
               begin in the padding",
     backward: "MAX, STOCHASTIC: dx[mask] += dy   AVE: dx += dy / size",
-    notes: "Sizes are rounded up (`round_mode: FLOOR` rounds down), unlike Convolution's. The size of an \
-            AVE window counts padding, but not what lies beyond the padded edge. `global_pooling` covers \
-            the whole plane whatever its size. Any number of spatial axes (the original: two) and \
+    notes: "Sizes are rounded up, unlike Convolution's; `round_mode: FLOOR` rounds down, as does \
+            `ceil_mode: false` of forks. The size of an AVE window counts padding, but not what lies beyond \
+            the padded edge. `global_pooling` covers the whole plane whatever its size. Any number of spatial axes (the original: two) and \
             STOCHASTIC on the CPU (the original: not implemented; Zeiler, Fergus 2013) are extensions.",
     example: r#"layer { name: "pool1" type: "Pooling" bottom: "conv1" top: "pool1"
   pooling_param { pool: MAX kernel_size: 3 stride: 2 } }"#,
@@ -58,6 +58,18 @@ fn lower(cx: &LowerCx<'_>) -> Option<Prim> {
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     let param = def.pooling_param.clone().unwrap_or_default();
     let axes = pool_axes(&param)?;
+    for (field, differs) in
+        [("torch_pooling", param.torch_pooling()), ("avg_include_pad", !param.avg_include_pad())]
+    {
+        if differs {
+            let why = format!(
+                "`{field}: {}` asks for windows of a fork, which are not built here; without it they are \
+                 Caffe's own",
+                field == "torch_pooling"
+            );
+            return Err(LayerError::field(format!("pooling_param.{field}"), why));
+        }
+    }
     if param.pool() == PoolMethod::Stochastic && pads(&param) {
         let [h, w] = axes.pad;
         let why = format!("STOCHASTIC pooling takes no padding, found {h} and {w}");
@@ -71,6 +83,22 @@ fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
         return Err(LayerError::top(1, why));
     }
     Ok(Box::new(PoolingLayer { param, pool: None }))
+}
+
+/// How sizes are rounded: by `round_mode`, or as forks say it, by `ceil_mode`.
+fn round(param: &PoolingParameter) -> Result<Round, LayerError> {
+    let by_mode = param.round_mode.map(|_| param.round_mode() == RoundMode::Ceil);
+    match (by_mode, param.ceil_mode) {
+        (Some(one), Some(other)) if one != other => {
+            let why = format!(
+                "`ceil_mode: {other}` says the opposite of `round_mode: {}`; one of them is enough",
+                param.round_mode().as_str_name()
+            );
+            Err(LayerError::field("pooling_param.ceil_mode", why))
+        }
+        (Some(false), _) | (_, Some(false)) => Ok(Round::Floor),
+        _ => Ok(Round::Ceil),
+    }
 }
 
 fn pads(param: &PoolingParameter) -> bool {
@@ -99,10 +127,7 @@ impl PoolingLayer {
                 format!("the `_h`/`_w` fields go with 2 spatial axes, the bottom is {bottom}");
             return Err(LayerError::field("pooling_param.kernel_h", why));
         }
-        let round = match self.param.round_mode() {
-            RoundMode::Ceil => Round::Ceil,
-            RoundMode::Floor => Round::Floor,
-        };
+        let round = round(&self.param)?;
         let mut windows = Vec::with_capacity(spatial);
         for i in 0..spatial {
             let input = bottom[2 + i];

@@ -200,3 +200,84 @@ fn yolo_boxes_lie_around_their_position() {
     let nothing = test(layer, vec![tensor(&[2, 7, 1, 1], &[-sure; 14])]);
     assert_eq!(nothing.tops[0].data()[7..9], [1.0, -1.0]);
 }
+
+/// Odds of 3 to 1 between two classes.
+const THREE_TO_ONE: f32 = 1.098_612_3;
+
+#[test]
+fn region_reads_places_certainties_and_classes() {
+    let layer = r#"layer { name: "l" type: "Region" bottom: "x" top: "y"
+         region_param { classes: 2 num: 1 } }"#;
+    // Two positions: planes of x, y, width, height, certainty and the classes.
+    let x = [0.0, 20.0, 0.0, -20.0, 0.5, 1.0, 2.0, 3.0, 0.0, 20.0, 0.0, 0.0, 0.0, THREE_TO_ONE];
+    let single = test(layer, vec![tensor(&[1, 7, 1, 2], &x)]);
+    near(
+        single.tops[0].data(),
+        &[0.5, 1.0, 0.5, 0.0, 0.5, 1.0, 2.0, 3.0, 0.5, 1.0, 0.5, 0.25, 0.5, 0.75],
+    );
+    let plain = layer.replace("num: 1", "num: 1 softmax: false");
+    let single = test(&plain, vec![tensor(&[1, 7, 1, 2], &x)]);
+    near(&single.tops[0].data()[10..], &[0.0, 0.0, 0.0, THREE_TO_ONE]);
+}
+
+#[test]
+fn boxes_of_yolo_v2_have_one_class_each() {
+    let layer = r#"layer { name: "l" type: "YoloDetectionOutput" bottom: "x" top: "y"
+         yolo_detection_output_param { num_classes: 2 num_box: 1 confidence_threshold: 0.2
+           nms_threshold: 0.5 biases: 1.6 biases: 0.8 } }"#;
+    let x = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -20.0, 20.0, 0.0, 0.0, 0.0, THREE_TO_ONE];
+    let single = test(layer, vec![tensor(&[1, 7, 1, 2], &x)]);
+    near(single.tops[0].data(), &[0.0, 2.0, 0.75, 0.35, 0.1, 1.15, 0.9]);
+    // Of two boxes that lie on each other the surer one stays.
+    let two =
+        layer.replace("num_box: 1", "num_box: 2").replace("0.8 }", "0.8 biases: 1.6 biases: 0.7 }");
+    let first = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, THREE_TO_ONE];
+    let second = [0.0, 0.0, 0.0, 0.0, 20.0, 0.0, THREE_TO_ONE];
+    let x = tensor(&[1, 14, 1, 1], &[first, second].concat());
+    let single = test(&two, vec![x]);
+    near(single.tops[0].data(), &[0.0, 2.0, 0.75, -0.3, 0.15, 1.3, 0.85]);
+    let nothing = test(layer, vec![tensor(&[2, 7, 1, 1], &[-20.0; 14])]);
+    assert_eq!(nothing.tops[0].data()[7..9], [1.0, -1.0]);
+}
+
+#[test]
+fn right_boxes_of_yolo_are_counted() {
+    let layer = r#"layer { name: "l" type: "EvalDetection" bottom: "x" bottom: "truth" top: "y"
+         eval_detection_param { side: 2 num_class: 2 num_object: 1 nms: 0.5 biases: 1 biases: 1 } }"#;
+    // A box in each quarter: sure of class 1, half sure, sure of class 0, no object.
+    let objects = [20.0, 0.0, 20.0, -20.0];
+    let classes = [THREE_TO_ONE, THREE_TO_ONE, -THREE_TO_ONE, 0.0];
+    let x = [&[0.0; 16][..], &objects, &[0.0; 4], &classes].concat();
+    let truth = [
+        [0.0, 2.0, 0.0, 0.0, 0.0, 0.5, 0.5, 0.0],
+        [0.0, 2.0, 1.0, 0.0, 0.5, 0.5, 1.0, 0.0],
+        [-1.0; 8],
+    ];
+    let bottoms = || vec![tensor(&[1, 7, 2, 2], &x), tensor(&[1, 1, 3, 8], &truth.concat())];
+    let single = test(layer, bottoms());
+    let wrong = [0.0, 0.75, 0.0, 1.0];
+    let (right, neither) = ([1.0, 0.75, 1.0, 0.0], [1.0, 0.375, 0.0, 0.0]);
+    near(single.tops[0].data(), &[&[0.0, 2.0][..], &wrong, &right, &neither, &[0.0; 4]].concat());
+    // Without `nms` boxes that are hardly objects stand too.
+    let all = test(&layer.replace("nms: 0.5 ", ""), bottoms());
+    let hardly = [0.0, 0.0, 0.0, 1.0];
+    near(all.tops[0].data(), &[&[0.0, 2.0][..], &wrong, &hardly, &right, &neither].concat());
+    let objects_only = test(&layer.replace("nms: 0.5", "nms: 0.5 score_type: OBJ"), bottoms());
+    near(&objects_only.tops[0].data()[2..6], &[0.0, 1.0, 0.0, 1.0]);
+}
+
+#[test]
+fn resized_planes_fade_beyond_their_last_row() {
+    let layer = r#"layer { name: "l" type: "Resize" bottom: "x" top: "y"
+         resize_param { is_pyramid_test: true out_height_scale: 2 out_width_scale: 2.4 } }"#;
+    let x = || vec![tensor(&[1, 1, 2, 2], &[1.0, 2.0, 3.0, 4.0])];
+    let single = test(layer, x());
+    assert_eq!(single.tops[0].shape()[..], [1, 1, 4, 4]);
+    near(
+        single.tops[0].data(),
+        &[1.0, 1.5, 2.0, 1.0, 2.0, 2.5, 3.0, 1.5, 3.0, 3.5, 4.0, 2.0, 1.5, 1.75, 2.0, 1.0],
+    );
+    let nearest = r#"layer { name: "l" type: "Resize" bottom: "x" top: "y"
+         resize_param { height: 3 width: 2 type: NEAREST } }"#;
+    assert_eq!(test(nearest, x()).tops[0].data(), [1.0, 2.0, 1.0, 2.0, 3.0, 4.0]);
+}

@@ -109,7 +109,38 @@ pub static GRADIENTS: &[Gradient] = &[
 /// A region of an item that is not there.
 const REGION: &[f32] = &[2.0, 0.0, 0.0, 1.0, 1.0];
 
+/// A true box of a class that is not there.
+const THIRD_CLASS: &[f32] = &[0.0, 3.0, 0.0, 0.0, 0.0, 0.5, 0.5, 0.0];
+
 pub static ERRORS: &[Mistake] = &[
+    (
+        r#"layer { name: "l" type: "EvalDetection" bottom: "x" bottom: "t" top: "y"
+             eval_detection_param { side: 1 num_class: 2 num_object: 1 biases: 1 biases: 1 } }"#,
+        &[(&[1, 7, 1, 1], &[]), (&[1, 1, 1, 8], THIRD_CLASS)],
+        "Bottom(1): labels are 1 to 2, found 3",
+    ),
+    (
+        r#"layer { name: "l" type: "EvalDetection" bottom: "x" bottom: "t" top: "y"
+             eval_detection_param { num_class: 2 num_object: 1 biases: 1 biases: 1 } }"#,
+        &[(&[1, 7, 1, 1], &[]), (&[1, 1, 1, 8], THIRD_CLASS)],
+        "Field(\"eval_detection_param.side\"): `side` is that of the bottom, 1x7x1x1; found 7",
+    ),
+    (
+        r#"layer { name: "l" type: "Region" bottom: "x" top: "y" }"#,
+        &[(&[1, 6, 1, 1], &[])],
+        "Bottom(0): the bottom is N x 125 x H x W, found 1x6x1x1",
+    ),
+    (
+        r#"layer { name: "l" type: "YoloDetectionOutput" bottom: "x" top: "y"
+             yolo_detection_output_param { num_classes: 1 num_box: 2 biases: 10 biases: 14 } }"#,
+        &[(&[1, 12, 1, 1], &[])],
+        "Field(\"yolo_detection_output_param.biases\"): `biases` holds a width and a height for each of 2 boxes, 4 numbers; found 2",
+    ),
+    (
+        r#"layer { name: "l" type: "YoloDetectionOutput" bottom: "x" top: "y" }"#,
+        &[(&[1, 12, 1, 1], &[])],
+        "Field(\"yolo_detection_output_param.num_classes\"): `num_classes` must be given and above 0, found none",
+    ),
     (
         r#"layer { name: "l" type: "Yolov3DetectionOutput" bottom: "x" top: "y"
              yolov3_detection_output_param { num_classes: 1 num_box: 1 confidence_threshold: 0.5

@@ -9,6 +9,23 @@ const X: &[(&[usize], Values)] = &[(&[2, 4, 3, 2], Values::Normal)];
 
 pub static GRADIENTS: &[Gradient] = &[
     (
+        "Resize",
+        GradientCase::new(
+            "larger and smaller, between pixels",
+            r#"layer { name: "l" type: "Resize" bottom: "x" top: "y" resize_param { height: 5 width: 3 } }"#,
+            &[(&[2, 2, 3, 4], Values::Normal)],
+        ),
+    ),
+    (
+        "Resize",
+        GradientCase::new(
+            "whole pixels",
+            r#"layer { name: "l" type: "Resize" bottom: "x" top: "y"
+                 resize_param { is_pyramid_test: true out_height_scale: 1.5 out_width_scale: 0.5 type: NEAREST } }"#,
+            &[(&[2, 2, 3, 4], Values::Normal)],
+        ),
+    ),
+    (
         "Local",
         GradientCase::new(
             "weights of each place",
@@ -254,6 +271,17 @@ pub static GRADIENTS: &[Gradient] = &[
 ];
 
 pub static ERRORS: &[Mistake] = &[
+    (
+        r#"layer { name: "l" type: "Resize" bottom: "x" top: "y" resize_param { height: 5 } }"#,
+        &[(&[1, 1, 2, 2], &[])],
+        "Field(\"resize_param.width\"): `width` must be given and above 0, found none",
+    ),
+    (
+        r#"layer { name: "l" type: "Resize" bottom: "x" top: "y"
+             resize_param { is_pyramid_test: true out_height_scale: 0.4 out_width_scale: 1 } }"#,
+        &[(&[1, 1, 2, 2], &[])],
+        "Bottom(0): nothing of the bottom, 1x1x2x2, is left at 0 x 2",
+    ),
     (
         r#"layer { name: "l" type: "Local" bottom: "x" top: "y" local_param { num_output: 2 } }"#,
         &[(&[1, 1, 2, 2], &[])],

@@ -383,6 +383,18 @@ pub static ERRORS: &[Mistake] = &[
     ),
     (
         r#"layer { name: "l" type: "Pooling" bottom: "x" top: "y"
+             pooling_param { kernel_size: 2 round_mode: FLOOR ceil_mode: true } }"#,
+        &[(&[1, 2, 5, 5], &[])],
+        r#"Field("pooling_param.ceil_mode"): `ceil_mode: true` says the opposite of `round_mode: FLOOR`; one of them is enough"#,
+    ),
+    (
+        r#"layer { name: "l" type: "Pooling" bottom: "x" top: "y"
+             pooling_param { kernel_size: 2 avg_include_pad: false } }"#,
+        &[(&[1, 2, 5, 5], &[])],
+        r#"Field("pooling_param.avg_include_pad"): `avg_include_pad: false` asks for windows of a fork, which are not built here; without it they are Caffe's own"#,
+    ),
+    (
+        r#"layer { name: "l" type: "Pooling" bottom: "x" top: "y"
              pooling_param { kernel_size: 2 stride: 0 } }"#,
         &[(&[1, 2, 5, 5], &[])],
         r#"Field("pooling_param.stride"): `stride` must not be 0"#,
