@@ -156,6 +156,41 @@ fn the_mean_of_files_is_that_of_their_values() {
     assert!(error.contains("are of different nets: "), "{error}");
 }
 
+/// A net of one layer `fc` as NVIDIA's fork writes it: its weights are half floats, given by their bits.
+fn halves(bits: [u16; 3]) -> Vec<u8> {
+    let raw: Vec<u8> = bits.iter().flat_map(|bits| bits.to_le_bytes()).collect();
+    let blob = [&[0x50, 2, 0x62, 6][..], &raw, &[0x3a, 3, 0x0a, 1, 3]].concat();
+    let layer = [&b"\x0a\x02fc\x12\x0cInnerProduct\x3a"[..], &[blob.len() as u8], &blob].concat();
+    [&[0xa2, 0x06, layer.len() as u8][..], &layer].concat()
+}
+
+#[test]
+fn half_floats_are_replaced_and_averaged_as_half_floats() {
+    let folder = folder();
+    // 1, -2, 0.5 and 2, 2, 65504.
+    write(folder.path(), "a.caffemodel", halves([0x3c00, 0xc000, 0x3800]));
+    write(folder.path(), "b.caffemodel", halves([0x4000, 0x4000, 0x7bff]));
+    let [a, b, to] =
+        ["a", "b", "to"].map(|name| folder.path().join(name).with_extension("caffemodel"));
+    assert_eq!(blobs(&a)[0].data, [1.0, -2.0, 0.5]);
+    average(&[&a, &b], &to).unwrap_or_else(|e| panic!("{e}"));
+    // 32752.25 is halfway to nothing: the nearest half float is 32752.
+    assert_eq!(blobs(&to)[0].data, [1.5, 0.0, 32752.0]);
+    let values = |data: [f32; 3]| Array { name: "v".into(), shape: vec![3], data: data.to_vec() };
+    replace(&a, "fc", 0, &values([0.1, -0.25, 1e-3]), &to).unwrap_or_else(|e| panic!("{e}"));
+    let found = &blobs(&to)[0].data;
+    assert_eq!(found[1], -0.25);
+    assert!((found[0] - 0.1).abs() < 1e-4 && (found[2] - 1e-3).abs() < 1e-6, "{found:?}");
+    let same =
+        std::fs::metadata(&a).expect("ok").len() == std::fs::metadata(&to).expect("ok").len();
+    assert!(same, "the file keeps its form");
+    let error = replace(&a, "fc", 0, &values([0.0, 1e5, 0.0]), &to).expect_err("too large");
+    assert!(
+        error.to_string().contains("holds half floats, up to 65504; 100000 is given"),
+        "{error}"
+    );
+}
+
 #[test]
 fn arrays_that_are_none_are_told() {
     let folder = folder();

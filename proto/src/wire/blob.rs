@@ -160,6 +160,24 @@ fn half(bits: u16) -> f32 {
     }
 }
 
+/// Single precision → half, to the nearest, of two equally near ones to the even one.
+fn half_bits(value: f32) -> u16 {
+    let (bits, size) = (value.to_bits(), value.abs());
+    let sign = (bits >> 16 & 0x8000) as u16;
+    let size = match () {
+        _ if value.is_nan() => 0x7e00,
+        _ if size >= 65520.0 => 0x7c00,
+        // Below the smallest normal number halves are whole parts of 2^-24.
+        _ if size < 2f32.powi(-14) => (size * 2f32.powi(24)).round_ties_even() as u16,
+        _ => {
+            let bits = bits & 0x7fff_ffff;
+            let rounded = bits + 0xfff + (bits >> 13 & 1);
+            ((rounded >> 13) - (112 << 10)) as u16
+        }
+    };
+    sign | size
+}
+
 /// Numbers of one kind found in a blob.
 #[derive(Default)]
 struct Numbers {
@@ -250,7 +268,7 @@ impl BlobEntry {
     /// Writes other values into the places of this blob's, in the bytes of the file it was found in.
     ///
     /// # Errors
-    /// There are more or fewer values than are stored, or they are stored as half floats.
+    /// There are more or fewer values than are stored, or one is too large for the half floats that are.
     pub fn overwrite(&self, file: &mut [u8], values: &[f32]) -> Result<(), Error> {
         if values.len() != self.stored_count {
             let why = format!("holds {} values, {} are given", self.stored_count, values.len());
@@ -267,7 +285,15 @@ impl BlobEntry {
                     Stored::F64 if place.len() == 8 => {
                         place.copy_from_slice(&f64::from(value).to_le_bytes());
                     }
-                    _ => return Err(Error::value("raw_data", "holds half floats".to_owned())),
+                    Stored::F16 if place.len() == 2 => {
+                        let bits = half_bits(value);
+                        if value.is_finite() && half(bits).is_infinite() {
+                            let why = format!("holds half floats, up to 65504; {value} is given");
+                            return Err(Error::value("raw_data", why));
+                        }
+                        place.copy_from_slice(&bits.to_le_bytes());
+                    }
+                    _ => return Err(damaged(run.start, "the file ends before its values")),
                 }
             }
         }
@@ -389,4 +415,35 @@ fn raw_values(raw: &[u8], kind: Type) -> Result<Vec<f32>, Error> {
 pub fn blob_proto(shape: &[usize], data: &[f32]) -> BlobProto {
     let dim = shape.iter().map(|&d| d as i64).collect();
     BlobProto { shape: Some(BlobShape { dim }), data: data.to_vec(), ..BlobProto::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{half, half_bits};
+
+    #[test]
+    fn every_half_goes_through_single_precision() {
+        for bits in 0..=u16::MAX {
+            let value = half(bits);
+            let back = half_bits(value);
+            assert!(back == bits || value.is_nan() && half(back).is_nan(), "{bits:#x}: {value}");
+        }
+    }
+
+    #[test]
+    fn singles_go_to_the_nearest_half() {
+        let ulp = 2f32.powi(-10);
+        for (value, wanted) in [
+            (1.0 + 0.4 * ulp, 1.0),
+            (1.0 + 0.5 * ulp, 1.0),
+            (1.0 + 0.6 * ulp, 1.0 + ulp),
+            (1.0 + 1.5 * ulp, 1.0 + 2.0 * ulp),
+            (65519.0, 65504.0),
+            (65520.0, f32::INFINITY),
+            (-1e-9, -0.0),
+            (2f32.powi(-25) * 1.01, 2f32.powi(-24)),
+        ] {
+            assert_eq!(half(half_bits(value)), wanted, "{value}");
+        }
+    }
 }
