@@ -163,11 +163,101 @@ fn an_upgrade_keeps_comments_and_what_needs_no_change() {
     assert_eq!(
         upgraded.text,
         "# head\nname: 'n'  # of the net\nlayer { name: 'a'  type: 'ReLU' }  # as it is\n# about b\n\
-         layer {\n  # inner\n  name: \"b\"\n  type: \"ReLU\"\n}\n# end\n"
+         layer {\n  name: \"b\"  # inner\n  type: \"ReLU\"\n}\n# end\n"
     );
     let solver = "solver_type: ADAM # fast\nbase_lr: 1\n";
     let upgraded = text::upgraded_solver(&Source::new("s.prototxt", solver)).unwrap();
     assert_eq!(upgraded.text, "type: \"Adam\" # fast\nbase_lr: 1\n");
+}
+
+#[test]
+fn comments_stay_with_their_fields() {
+    let text = "\
+# why it is padded
+layers { name: 'pad' type: PADDING_OF_A_FORK } # odd
+layers { # opens
+  # its name
+  name: 'c' # c for short
+  type: CONVOLUTION
+  blobs_lr: 1
+  blobs_lr: 2 # the bias
+  # no decay of the bias
+  weight_decay: 1
+  weight_decay: 0
+  bottom: 'x'
+  convolution_param {
+    # few
+    num_output: 4
+    kernel_size: 3 # odd
+    # of the block
+  }
+  # of the layer
+} # behind
+";
+    let upgraded = text::upgraded_net(&Source::new("net.prototxt", text)).unwrap();
+    assert_eq!(
+        upgraded.text,
+        "\
+# why it is padded
+layer {
+  name: \"pad\"
+  type: \"PADDING_OF_A_FORK\"
+}  # odd
+layer {
+  # opens
+  # its name
+  name: \"c\"  # c for short
+  type: \"Convolution\"
+  bottom: \"x\"
+  param {
+    lr_mult: 1
+    # no decay of the bias
+    decay_mult: 1
+  }
+  param {
+    lr_mult: 2  # the bias
+    decay_mult: 0
+  }
+  convolution_param {
+    # few
+    num_output: 4
+    kernel_size: 3  # odd
+    # of the block
+  }
+  # of the layer
+}  # behind
+"
+    );
+}
+
+#[test]
+fn comments_of_layers_that_go_stand_before_the_next() {
+    let text = "\
+layers { layer { name: 'p' type: 'padding' pad: 1 # one
+  } bottom: 'x' top: 'p' }
+layers {
+  layer { name: 'c' type: 'conv' num_output: 2 # two
+    kernelsize: 3 }
+  bottom: 'p' top: 'c' }
+";
+    let upgraded = text::upgraded_net(&Source::new("net.prototxt", text)).unwrap();
+    assert_eq!(
+        upgraded.text,
+        "\
+# one
+layer {
+  name: \"c\"
+  type: \"Convolution\"
+  bottom: \"x\"
+  top: \"c\"
+  convolution_param {
+    num_output: 2  # two
+    pad: 1
+    kernel_size: 3
+  }
+}
+"
+    );
 }
 
 #[test]

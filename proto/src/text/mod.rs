@@ -2,10 +2,11 @@
 //!
 //! Accepts and refuses what Google's `TextFormat` accepts and refuses (protobuf 3.21, the grammar that
 //! Caffe's users write), with these differences, all of them gains for the user:
-//! a byte order mark at the head of the file is dropped; comments may hold bytes that are not UTF-8;
+//! a byte order mark at the head of the file is dropped, one of UTF-16 followed; comments may hold bytes that are not UTF-8;
 //! blocks of unknown name directly inside a layer are handed out, for layer types added from outside,
 //! and so are fields that look like no known one ([`parse_strict`] refuses both); all errors of a file are reported, not the first.
 
+mod annotate;
 mod decode;
 mod edit;
 mod extension;

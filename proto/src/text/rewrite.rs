@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
+use super::annotate::annotated;
 use super::print_with;
-use super::tree::Document;
+use super::tree::{Document, Value};
 use crate::caffe::LayerParameter;
 use crate::def::{LayerDef, NetDef, SolverDef};
 use crate::error::{Diagnostic, Errors};
@@ -50,10 +51,20 @@ pub fn upgraded_net(source: &Arc<Source>) -> Result<Upgraded, Errors> {
             comments.behind(i, &mut out);
         }
     }
+    let place = |layer: &LayerDef| layer.place.span_of(None).map(|place| place.span);
+    let index_of =
+        |span: Option<Span>| document.root.fields.iter().position(|f| Some(f.span) == span);
+    // Layers that an upgrade takes away leave their comments to the next one.
+    let stay: Vec<usize> = net.layers.iter().filter_map(|layer| index_of(place(layer))).collect();
+    let mut told = 0;
     for layer in &net.layers {
-        let span = layer.place.span_of(None).map(|place| place.span);
-        let index = document.root.fields.iter().position(|f| Some(f.span) == span);
+        let span = place(layer);
+        let index = index_of(span);
         if let Some(i) = index {
+            let fields = document.root.fields.iter().enumerate().take(i).skip(told);
+            let gone = fields.filter(|(j, f)| f.name.starts_with("layer") && !stay.contains(j));
+            gone.for_each(|(j, _)| comments.all(j, &mut out));
+            told = told.max(i + 1);
             comments.before(i, &document, "", &mut out);
         }
         match span.filter(|_| before.get(layer.place.path()) == Some(&layer.param)) {
@@ -63,14 +74,23 @@ pub fn upgraded_net(source: &Arc<Source>) -> Result<Upgraded, Errors> {
             }
             Some(span) => out.push_str(source.slice(span)),
             None => {
-                out.push_str("layer {\n");
-                if let Some(i) = index {
-                    comments.inside(i, &document, &mut out);
-                }
-                for line in printed(&net, layer).lines() {
-                    let _ = writeln!(out, "  {line}");
-                }
-                out.push('}');
+                let printed = printed(&net, layer);
+                let block = index.map(|i| (i, &document.root.fields[i].value));
+                let text = match block {
+                    Some((i, Value::Message(block))) => {
+                        annotated(&printed, block, &comments.split(i, &document, true), source)
+                    }
+                    Some((i, _)) => {
+                        comments.write(
+                            comments.split(i, &document, true).into_iter(),
+                            "",
+                            &mut out,
+                        );
+                        indented(&printed)
+                    }
+                    None => indented(&printed),
+                };
+                let _ = write!(out, "layer {{\n{text}}}");
             }
         }
         match index {
@@ -80,6 +100,10 @@ pub fn upgraded_net(source: &Arc<Source>) -> Result<Upgraded, Errors> {
     }
     comments.tail(&mut out);
     Ok(Upgraded { text: out, done, notes })
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
 }
 
 fn printed(net: &NetDef, layer: &LayerDef) -> String {
@@ -162,8 +186,11 @@ impl<'a> Comments<'a> {
         self.write(self.split(i, document, false).into_iter(), indent, out);
     }
 
-    fn inside(&self, i: usize, document: &Document, out: &mut String) {
-        self.write(self.split(i, document, true).into_iter(), "  ", out);
+    /// Those in front of a field, in it and behind it.
+    fn all(&self, i: usize, out: &mut String) {
+        let behind = self.trailing.get(&i);
+        let all = self.owned.get(&i).into_iter().flatten().chain(behind);
+        self.write(all.copied(), "", out);
     }
 
     /// Ends the line.
