@@ -59,8 +59,19 @@ impl Source {
     }
 
     /// A source from bytes. Bytes that are not UTF-8 are harmless in comments (old files carry other
-    /// encodings there); in a value the parser refuses them.
+    /// encodings there); in a value the parser refuses them. A byte order mark of UTF-16, which some
+    /// editors write, is followed.
     pub fn from_bytes(name: impl Into<String>, bytes: Vec<u8>) -> Arc<Source> {
+        let unit: Option<fn([u8; 2]) -> u16> = match bytes[..] {
+            [0xff, 0xfe, ..] => Some(u16::from_le_bytes),
+            [0xfe, 0xff, ..] => Some(u16::from_be_bytes),
+            _ => None,
+        };
+        if let Some(unit) = unit {
+            let units: Vec<u16> =
+                bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
+            return Source::with(name.into(), String::from_utf16_lossy(&units), false);
+        }
         match String::from_utf8(bytes) {
             Ok(text) => Source::with(name.into(), text, false),
             Err(e) => {

@@ -140,6 +140,7 @@ fn forgotten_value_colon_and_quote() {
 error: expected `:` or `{` behind `bottom`, found "x"
   --> net.prototxt:4:10
     |  bottom "x"
+    = write `bottom: "x"`
 error: the string is not closed on its line
   --> net.prototxt:5:8
     |  top: "y"#

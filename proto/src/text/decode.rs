@@ -210,14 +210,7 @@ impl<'a> Encoder<'a> {
         }
         let wanted = if misfit == Misfit::Range { f.kind.name() } else { wanted(f.kind) };
         let kind = s.misfit(misfit, &f.name, wanted);
-        let cure = match (f.kind, &s.literal) {
-            (Kind::String, Literal::Word(word)) => Some(format!("write `{}: \"{word}\"`", f.name)),
-            (_, Literal::String(text)) if text.first().is_some_and(u8::is_ascii_digit) => {
-                let text = String::from_utf8_lossy(text);
-                Some(format!("write `{}: {text}`", f.name)).filter(|note| note.len() < 60)
-            }
-            _ => None,
-        };
+        let cure = cure(s, f).filter(|note| note.len() < 60);
         self.error(kind, s.span).notes.extend(cure);
     }
 
@@ -308,6 +301,38 @@ pub(crate) fn unknown_field_error(message: &str, name: &str) -> Error {
     error.similar(&near)
 }
 
+/// What to write instead of a value of the wrong type.
+fn cure(s: &Scalar, f: &schema::Field) -> Option<String> {
+    let text = match &s.literal {
+        Literal::Word(text) => text.clone(),
+        Literal::String(text) => String::from_utf8_lossy(text).trim().to_string(),
+        Literal::Integer(_) | Literal::Float(_) => return None,
+    };
+    let quoted = matches!(s.literal, Literal::String(_));
+    let value = match f.kind {
+        Kind::String => format!("\"{text}\""),
+        Kind::Bool => match text.to_lowercase().as_str() {
+            "true" | "yes" | "on" | "1" => "true".to_string(),
+            "false" | "no" | "off" | "0" => "false".to_string(),
+            _ => return None,
+        },
+        Kind::Enum(e) if quoted => {
+            let values = &schema::schema().enums[e].values;
+            match values.iter().find(|(name, _)| name.eq_ignore_ascii_case(&text)) {
+                Some((name, _)) => name.clone(),
+                None => {
+                    let names: Vec<_> = values.iter().map(|(name, _)| name.as_str()).collect();
+                    return Some(format!("values: {}", names.join(", ")));
+                }
+            }
+        }
+        Kind::Message(_) | Kind::Bytes | Kind::Enum(_) => return None,
+        _ if quoted && text.parse::<f64>().is_ok() => text,
+        _ => return None,
+    };
+    Some(format!("write `{}: {value}`", f.name))
+}
+
 fn wanted(kind: Kind) -> &'static str {
     match kind {
         Kind::Double | Kind::Float => "a number",
@@ -317,7 +342,7 @@ fn wanted(kind: Kind) -> &'static str {
         Kind::Uint64 => "an integer from 0 (uint64)",
         Kind::Bool => "true or false",
         Kind::String | Kind::Bytes => "a string in quotes",
-        Kind::Enum(_) => "one of its names",
+        Kind::Enum(_) => "one of its names without quotes",
         Kind::Message(_) => "a block",
     }
 }

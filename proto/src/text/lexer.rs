@@ -44,15 +44,38 @@ impl<'a> Lexer<'a> {
         self.text.get(self.at).copied().unwrap_or(0)
     }
 
-    fn error(&mut self, start: usize, what: &str) {
+    fn error(&mut self, start: usize, what: impl Into<String>) -> &mut Error {
         let place = Located { source: self.source.clone(), span: Span::new(start, self.at) };
-        self.errors.push(Error::at(ErrorKind::Token(what.to_string()), place));
+        self.errors.push(Error::at(ErrorKind::Token(what.into()), place));
+        let last = self.errors.len() - 1;
+        &mut self.errors[last]
+    }
+
+    /// The same, with what to write instead.
+    fn error_cured(&mut self, start: usize, what: impl Into<String>, cure: impl Into<String>) {
+        self.error(start, what).notes.push(cure.into());
+    }
+
+    /// The character at the current place.
+    fn char(&self) -> char {
+        self.source.text()[self.at..].chars().next().unwrap_or('\0')
     }
 
     fn skip_blank(&mut self) {
         while let Some(&c) = self.text.get(self.at) {
             match c {
                 b' ' | b'\n' | b'\r' | b'\t' | 0x0b | 0x0c => self.at += 1,
+                b'/' if matches!(self.text.get(self.at + 1), Some(b'/' | b'*')) => {
+                    self.foreign_comment();
+                }
+                0x80.. if foreign_blank(self.char()) => {
+                    let (start, c) = (self.at, self.char());
+                    while foreign_blank(self.char()) {
+                        self.at += self.char().len_utf8();
+                    }
+                    let what = format!("a blank that is no ordinary space, U+{:04X}", u32::from(c));
+                    self.error_cured(start, what, "write a space in its place");
+                }
                 b'#' => {
                     let start = self.at;
                     let rest = &self.text[self.at..];
@@ -62,6 +85,19 @@ impl<'a> Lexer<'a> {
                 _ => return,
             }
         }
+    }
+
+    /// `// …` to the end of the line, or `/* … */`.
+    fn foreign_comment(&mut self) {
+        let (start, rest) = (self.at, &self.text[self.at..]);
+        let line = rest[1] == b'/';
+        let end = match line {
+            true => rest.iter().position(|&c| c == b'\n'),
+            false => rest.windows(2).skip(2).position(|w| w == b"*/").map(|at| at + 4),
+        };
+        self.at += end.unwrap_or(rest.len());
+        let what = format!("`{}` begins no comment", if line { "//" } else { "/*" });
+        self.error_cured(start, what, "comments begin with `#`");
     }
 
     pub fn next_token(&mut self) -> Token {
@@ -79,9 +115,17 @@ impl<'a> Lexer<'a> {
             b'.' if self.text.get(start + 1).is_some_and(u8::is_ascii_digit) => self.number(),
             b'"' | b'\'' => self.string(c),
             _ => {
-                let c = self.source.text()[start..].chars().next().unwrap_or('\0');
+                let c = self.char();
                 self.at += c.len_utf8();
-                TokenKind::Symbol(c)
+                match plain(c) {
+                    _ if CURLY.contains(&c) => self.curly_string(start),
+                    Some(plain) => {
+                        let what = format!("`{c}` is not `{plain}`");
+                        self.error_cured(start, what, format!("write `{plain}`"));
+                        TokenKind::Symbol(plain)
+                    }
+                    None => TokenKind::Symbol(c),
+                }
             }
         };
         Token { kind, span: Span::new(start, self.at) }
@@ -152,7 +196,12 @@ impl<'a> Lexer<'a> {
                     break;
                 }
                 Some(b'\n') => {
-                    self.error(start, "the string is not closed on its line");
+                    let curly =
+                        self.source.text()[start..self.at].chars().find(|c| CURLY.contains(c));
+                    let error = self.error(start, "the string is not closed on its line");
+                    let cure =
+                        |c| format!("write a straight `{}` where `{c}` stands", quote as char);
+                    error.notes.extend(curly.map(cure));
                     break;
                 }
                 Some(&c) if c == quote => {
@@ -163,11 +212,28 @@ impl<'a> Lexer<'a> {
                     let escape = self.at;
                     self.at += 1;
                     if !self.escape() {
-                        self.error(escape, "unknown escape in a string");
+                        let cure = r"write `\\` for a backslash; paths may have `/` everywhere";
+                        self.error_cured(escape, "unknown escape in a string", cure);
                     }
                 }
                 Some(_) => self.at += 1,
             }
+        }
+        TokenKind::String
+    }
+
+    /// A string in quotes of print, the first of which is taken: an error, but its end is known.
+    fn curly_string(&mut self, start: usize) -> TokenKind {
+        let ends = |c: char| CURLY.contains(&c) || matches!(c, '"' | '\'' | '\n');
+        let rest = &self.source.text()[self.at..];
+        let inner = &rest[..rest.find(ends).unwrap_or(rest.len())];
+        self.at += inner.len();
+        if !matches!(self.char(), '\n' | '\0') {
+            self.at += self.char().len_utf8();
+        }
+        let error = self.error(start, "a string stands in straight quotes");
+        if inner.chars().count() <= 40 {
+            error.notes.push(format!("write `\"{}\"`", inner.trim_end()));
         }
         TokenKind::String
     }
@@ -197,9 +263,28 @@ impl<'a> Lexer<'a> {
     }
 }
 
+/// Quotes that print has and the format has not.
+const CURLY: [char; 9] = ['“', '”', '„', '‟', '‘', '’', '‚', '«', '»'];
+
+/// Blanks that pages of text bring along.
+fn foreign_blank(c: char) -> bool {
+    matches!(c, '\u{a0}' | '\u{2000}'..='\u{200b}' | '\u{202f}' | '\u{3000}' | '\u{feff}')
+}
+
+/// The symbol that a full-width one stands for.
+fn plain(c: char) -> Option<char> {
+    let wide = ('\u{ff01}'..='\u{ff5e}').contains(&c);
+    let plain = char::from_u32(u32::from(c).wrapping_sub(0xfee0)).filter(|_| wide)?;
+    matches!(plain, ':' | '{' | '}' | '<' | '>' | '[' | ']' | ',' | ';' | '-').then_some(plain)
+}
+
 /// Appends the bytes a string token (with its quotes) stands for.
 pub(crate) fn unescape(token: &str, out: &mut Vec<u8>) {
     let bytes = token.as_bytes();
+    if token.starts_with(CURLY) {
+        out.extend(token.trim_matches(CURLY).bytes());
+        return;
+    }
     let quote = bytes.first().copied().unwrap_or(b'"');
     let mut i = 1;
     while i < bytes.len() {

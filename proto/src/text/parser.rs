@@ -100,6 +100,31 @@ impl Parser<'_> {
         self.error(ErrorKind::Syntax { expected: expected.into(), found }, self.current.span);
     }
 
+    /// What to write where the error told last is.
+    fn cure(&mut self, cure: String) {
+        if let Some(error) = self.lexer.errors.last_mut().filter(|_| cure.len() < 60) {
+            error.notes.push(cure);
+        }
+    }
+
+    /// A value without the colon in front of it; true when one stands here.
+    fn missing_colon(&mut self, name: &str) -> bool {
+        self.expected(format!("`:` or `{{` behind `{name}`"));
+        // As other languages assign.
+        self.take('=');
+        let value = match self.current.kind {
+            TokenKind::String | TokenKind::Integer | TokenKind::Float => true,
+            TokenKind::Identifier => {
+                !matches!(self.ahead.kind, TokenKind::Symbol(':' | '=' | '{' | '<'))
+            }
+            _ => false,
+        };
+        if value {
+            self.cure(format!("write `{name}: {}`", self.text(self.current)));
+        }
+        value
+    }
+
     /// Goes on to where a field may start or a block may end.
     fn recover(&mut self) {
         let mut inner = 0usize;
@@ -171,15 +196,9 @@ impl Parser<'_> {
             TokenKind::Symbol('{' | '<') => Value::Message(self.message(&name)?),
             TokenKind::Symbol('[') => self.list(&name)?,
             _ => {
-                if !colon {
-                    self.expected(format!("`:` or `{{` behind `{name}`"));
-                    // The value is most likely there, only the colon is not.
-                    if !matches!(
-                        self.current.kind,
-                        TokenKind::String | TokenKind::Integer | TokenKind::Float
-                    ) {
-                        return None;
-                    }
+                // The value is most likely there, only the colon is not.
+                if !colon && !self.missing_colon(&name) {
+                    return None;
                 }
                 Value::Scalar(self.scalar(&name)?)
             }
