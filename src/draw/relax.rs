@@ -1,6 +1,6 @@
 //! Horizontal places: each item is drawn to the median of its neighbours; within a rank the places that
 //! keep order and distance and lie nearest to those wishes are found exactly (by pooling neighbours that
-//! would overlap). Lanes are then straightened.
+//! would overlap). Chains of boxes and lanes are then straightened.
 
 use super::order::{Item, Ranks};
 
@@ -101,7 +101,22 @@ fn settle(ranks: &Ranks, row: &[usize], wishes: &[f64], half: &[f64], gap: f64, 
     }
 }
 
-/// Lanes of one blob take the same place over as many ranks as there is room for.
+/// What goes on below an item in the same line: of a lane the next part of it, of a box the only box, if
+/// that has no other above it.
+fn follower(ranks: &Ranks, item: usize) -> Option<usize> {
+    let lane = |item: usize| matches!(ranks.items[item], Item::Lane(..));
+    let sole = |near: &[usize]| {
+        let mut boxes = near.iter().copied().filter(|&n| !lane(n));
+        boxes.next().filter(|_| boxes.next().is_none())
+    };
+    if lane(item) {
+        return ranks.below[item].iter().copied().find(|&below| lane(below));
+    }
+    sole(&ranks.below[item]).filter(|&below| sole(&ranks.above[below]) == Some(item))
+}
+
+/// Boxes of a chain, and lanes of one blob, take the same place over as many ranks as there is room for;
+/// boxes first.
 fn straighten(ranks: &Ranks, half: &[f64], gap: f64, x: &mut [f64]) {
     let position = {
         let mut position = vec![0; ranks.items.len()];
@@ -117,14 +132,15 @@ fn straighten(ranks: &Ranks, half: &[f64], gap: f64, x: &mut [f64]) {
         let high = row.get(at + 1).map_or(f64::MAX, |&r| x[r] - half[r] - gap - half[item]);
         (low, high)
     };
-    let lane = |item: usize| matches!(ranks.items[item], Item::Lane(..));
-    let starts =
-        (0..ranks.items.len()).filter(|&i| lane(i) && !ranks.above[i].iter().any(|&a| lane(a)));
+    let followers: Vec<Option<usize>> =
+        (0..ranks.items.len()).map(|item| follower(ranks, item)).collect();
+    let mut led = vec![false; ranks.items.len()];
+    followers.iter().flatten().for_each(|&item| led[item] = true);
+    let mut starts: Vec<usize> = (0..led.len()).filter(|&item| !led[item]).collect();
+    starts.sort_by_key(|&item| matches!(ranks.items[item], Item::Lane(..)));
     for start in starts {
         let mut chain = vec![start];
-        while let Some(&next) =
-            chain.last().and_then(|&i| ranks.below[i].iter().find(|&&b| lane(b)))
-        {
+        while let Some(next) = chain.last().and_then(|&item| followers[item]) {
             chain.push(next);
         }
         let mut from = 0;
