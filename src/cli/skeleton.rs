@@ -13,10 +13,19 @@ use cortado_proto::caffe::{
 pub fn reverse(def: &mut NetDef) -> Vec<String> {
     let mut told = Vec::new();
     let read: Vec<String> = def.layers.iter().flat_map(|layer| layer.bottom.clone()).collect();
+    let is_output = |layer: &LayerParameter| !layer.top.iter().any(|top| read.contains(top));
+    let is_head = |layer: &&LayerDef| matches!(layer.r#type(), "Softmax" | "Sigmoid");
+    let heads = def.layers.iter().filter(|l| is_head(l) && is_output(l)).count();
+    // Of several each loss keeps the name of its head.
+    let names = |head: &str| match heads {
+        1 => ("loss".to_owned(), "accuracy".to_owned()),
+        _ => (head.to_owned(), format!("{head}_accuracy")),
+    };
     let mut layers = Vec::with_capacity(def.layers.len() + 4);
     let mut fed = false;
     for mut layer in std::mem::take(&mut def.layers) {
-        let is_output = !layer.top.iter().any(|top| read.contains(top));
+        let is_output = is_output(&layer);
+        let (loss, accuracy) = names(layer.name());
         match layer.r#type() {
             "Input" if !fed => {
                 fed = true;
@@ -27,12 +36,12 @@ pub fn reverse(def: &mut NetDef) -> Vec<String> {
             }
             "Softmax" if is_output => {
                 told.push(format!("SoftmaxWithLoss and Accuracy for `{}`", layer.name()));
-                layers.push(measure(&layer, "Accuracy", "accuracy", Some(Phase::Test)));
-                layer = measure(&layer, "SoftmaxWithLoss", "loss", None);
+                layers.push(measure(&layer, "Accuracy", &accuracy, Some(Phase::Test)));
+                layer = measure(&layer, "SoftmaxWithLoss", &loss, None);
             }
             "Sigmoid" if is_output => {
                 told.push(format!("SigmoidCrossEntropyLoss for `{}`", layer.name()));
-                layer = measure(&layer, "SigmoidCrossEntropyLoss", "loss", None);
+                layer = measure(&layer, "SigmoidCrossEntropyLoss", &loss, None);
             }
             _ => learn(&mut layer.param),
         }
@@ -121,14 +130,20 @@ fn learn(layer: &mut LayerParameter) {
     if let Some(p) = &mut layer.batch_norm_param {
         p.use_global_stats = None;
     }
-    let Some(biased) = biased.filter(|_| layer.param.is_empty()) else { return };
+    if !layer.param.is_empty() {
+        return;
+    }
     let rate = |lr: f32, decay: f32| ParamSpec {
         lr_mult: Some(lr),
         decay_mult: Some(decay),
         ..ParamSpec::default()
     };
-    layer.param.push(rate(1.0, 1.0));
-    if biased {
-        layer.param.push(rate(2.0, 0.0));
+    if let Some(biased) = biased {
+        layer.param.push(rate(1.0, 1.0));
+        layer.param.extend(biased.then(|| rate(2.0, 0.0)));
+    } else if layer.r#type() == "Scale" && layer.bottom.len() == 1 {
+        // Of γ and β decay makes no smaller function: the layers behind undo it.
+        let bias = layer.scale_param.as_ref().is_some_and(|p| p.bias_term());
+        layer.param.extend((0..=usize::from(bias)).map(|_| rate(1.0, 0.0)));
     }
 }

@@ -497,6 +497,10 @@ fn a_training_net_comes_back_from_a_deploy_net() {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(!text.contains("\"Input\"") && !text.contains("use_global_stats"), "{text}");
+    // γ and β are learned without decay.
+    let scales: Vec<&str> = text.split("\nlayer {").filter(|l| l.contains("\"Scale\"")).collect();
+    let decays = |l: &&str| l.matches("decay_mult: 0").count() == 2 && !l.contains("decay_mult: 1");
+    assert!(scales.len() > 10 && scales.iter().all(decays), "{text}");
     // It builds, in both phases, and a deploy net of it has the layers of the first one.
     let json = cortado(&["check", "--json", &out]);
     let parsed: serde_json::Value =
@@ -512,6 +516,17 @@ fn a_training_net_comes_back_from_a_deploy_net() {
     let again = stdout(&cortado(&["deploy", &out]));
     let first = std::fs::read_to_string(format!("{ROOT}/models/resnet20_cifar/deploy.prototxt"));
     assert_eq!(names(&again), names(&first.unwrap_or_else(|e| panic!("{e}"))));
+    let two = r#"
+        layer { name: "data" type: "Input" top: "x" input_param { shape { dim: 1 dim: 4 } } }
+        layer { name: "f" type: "InnerProduct" bottom: "x" top: "f" inner_product_param { num_output: 3 } }
+        layer { name: "a" type: "Softmax" bottom: "f" top: "a" }
+        layer { name: "b" type: "Softmax" bottom: "f" top: "b" }"#;
+    write(folder.path(), "two.prototxt", two);
+    let made =
+        cortado_in(folder.path(), &["deploy", "--reverse", "two.prototxt", "-o", "t.prototxt"]);
+    assert!(made.status.success(), "{}", stderr(&made));
+    let checked = cortado_in(folder.path(), &["check", "--assume-shape", "2x4", "t.prototxt"]);
+    assert!(stdout(&checked).starts_with("ok        t.prototxt"), "{}", stdout(&checked));
     let no_deploy = cortado(&["deploy", "--reverse", "models/lenet/train_test.prototxt"]);
     assert_eq!(no_deploy.status.code(), Some(1));
 }
