@@ -168,8 +168,8 @@ fn halves(bits: [u16; 3]) -> Vec<u8> {
 fn half_floats_are_replaced_and_averaged_as_half_floats() {
     let folder = folder();
     // 1, -2, 0.5 and 2, 2, 65504.
-    write(folder.path(), "a.caffemodel", halves([0x3c00, 0xc000, 0x3800]));
-    write(folder.path(), "b.caffemodel", halves([0x4000, 0x4000, 0x7bff]));
+    write(folder.path(), "a.caffemodel", &halves([0x3c00, 0xc000, 0x3800]));
+    write(folder.path(), "b.caffemodel", &halves([0x4000, 0x4000, 0x7bff]));
     let [a, b, to] =
         ["a", "b", "to"].map(|name| folder.path().join(name).with_extension("caffemodel"));
     assert_eq!(blobs(&a)[0].data, [1.0, -2.0, 0.5]);
