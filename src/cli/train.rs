@@ -24,7 +24,8 @@ use super::{Failure, RunArgs};
     cortado train --solver solver.prototxt --snapshot lenet_iter_500.solverstate\n  \
     cortado train --solver solver.prototxt --snapshot auto\n  \
     cortado train --solver solver.prototxt --probe conv1,fc3 --probe-interval 50\n  \
-    cortado train --solver solver.prototxt --weights base.caffemodel --set base_lr=0.001\n\n\
+    cortado train --solver solver.prototxt --weights base.caffemodel --set base_lr=0.001\n  \
+    cortado train --solver solver.prototxt --checkpoint-activations\n\n\
     Ctrl-C stops after the running iteration and writes a snapshot; SIGHUP and SIGUSR1 write one and go on."
 )]
 pub struct TrainArgs {
