@@ -50,7 +50,10 @@ fn spread(values: impl Iterator<Item = f64>) -> Option<Spread> {
 fn percent(spread: Option<Spread>, of: usize) -> String {
     let Some((mean, sd, count)) = spread else { return "—".to_owned() };
     let some = if count < of { format!(" ({count} of {of})") } else { String::new() };
-    format!("{:.2} ± {:.2}{some}", 100.0 * mean, 100.0 * sd)
+    match count {
+        1 => format!("{:.2}{some}", 100.0 * mean),
+        _ => format!("{:.2} ± {:.2}{some}", 100.0 * mean, 100.0 * sd),
+    }
 }
 
 fn steps(spread: Option<Spread>, of: usize) -> String {
@@ -165,12 +168,12 @@ impl<'a> Report<'a> {
             );
         }
         if let Some(size) = ensemble {
-            let groups = self.study.seeds() / size;
-            let _ = writeln!(
-                out,
-                "\nTogether: the mean of the probabilities of {size} nets, {groups} times with other \
-                 seeds."
-            );
+            let times = match self.study.seeds() / size {
+                1 => String::new(),
+                groups => format!(", {groups} times with other seeds"),
+            };
+            let _ =
+                writeln!(out, "\nTogether: the mean of the probabilities of {size} nets{times}.");
         }
         out + "\n![curves](curves.svg)\n"
     }

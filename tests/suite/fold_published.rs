@@ -1,14 +1,11 @@
 //! Published nets folded by the command, and what was written held against what a second codec reads and
-//! against the formula. Weights are noise, statistics those of noise that went through the net.
+//! against the formula. Weights and statistics are noise of the usual sizes.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use cortado::batch_norm::{Given, Trained, recalibrate};
-use cortado::net::NetOptions;
-use cortado_layers::{LayerDef, Phase};
-use cortado_proto::caffe::{DummyDataParameter, FillerParameter, LayerParameter};
-use cortado_proto::{NetDef, schema};
+use cortado::batch_norm::{Given, Trained};
+use cortado_proto::schema;
 use cortado_witness::caffe as theirs;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use protobuf::Message;
@@ -60,11 +57,12 @@ fn published_nets_fold_and_a_second_codec_reads_them() {
     none(failures);
 }
 
-/// Folds a net with made-up weights by the command; its row of the table.
+/// Folds a net with weights of noise by the command; its row of the table.
 fn folded(net: &Path) -> Result<String, String> {
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let at = |name: &str| folder.path().join(name);
-    made_up(net, &at("noise.caffemodel"), &at("old.caffemodel"))?;
+    let (made_up, _) = Trained::read(net, &[], &Given::nothing()).map_err(|e| e.to_string())?;
+    made_up.save(&at("old.caffemodel")).map_err(|e| e.to_string())?;
     let path = |path: PathBuf| path.to_string_lossy().into_owned();
     let output = cortado(&[
         "fold",
@@ -104,37 +102,6 @@ fn folded(net: &Path) -> Result<String, String> {
     let layers = &told["layers"];
     let (before, after) = (&layers[0], &layers[1]);
     Ok(format!("{before} → {after} | {} | {} | {worst:.1e}", folds.len(), kept.len()))
-}
-
-/// Weights of noise, then statistics of noise that goes through the net.
-fn made_up(net: &Path, noise: &Path, to: &Path) -> Result<(), String> {
-    let told = |e: cortado::Error| e.to_string();
-    let (trained, _) = Trained::read(net, &[], &Given::nothing()).map_err(told)?;
-    trained.save(noise).map_err(told)?;
-    let mut def = NetDef::from_text(&trained.source).map_err(|e| e.to_string())?;
-    for layer in def.layers.iter_mut().filter(|layer| layer.r#type() == "Input") {
-        let mut shape = layer.input_param.clone().unwrap_or_default().shape;
-        for batch in shape.iter_mut().filter_map(|shape| shape.dim.first_mut()) {
-            *batch = 4;
-        }
-        let normal =
-            FillerParameter { r#type: Some("gaussian".to_owned()), ..FillerParameter::default() };
-        *layer = LayerDef::from(LayerParameter {
-            name: layer.name.clone(),
-            top: layer.top.clone(),
-            r#type: Some("DummyData".to_owned()),
-            dummy_data_param: Some(DummyDataParameter {
-                shape,
-                data_filler: vec![normal],
-                ..DummyDataParameter::default()
-            }),
-            ..LayerParameter::default()
-        });
-    }
-    let options = NetOptions::new(Phase::Train);
-    let made = recalibrate(def, &[noise.to_owned()], &options, 1, &mut |_| {}).map_err(told)?;
-    made.save(to).map_err(|e| e.to_string())?;
-    Ok(())
 }
 
 type Blobs = HashMap<String, Vec<Vec<f32>>>;
