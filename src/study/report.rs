@@ -50,10 +50,7 @@ fn spread(values: impl Iterator<Item = f64>) -> Option<Spread> {
 fn percent(spread: Option<Spread>, of: usize) -> String {
     let Some((mean, sd, count)) = spread else { return "—".to_owned() };
     let some = if count < of { format!(" ({count} of {of})") } else { String::new() };
-    match count {
-        1 => format!("{:.2}{some}", 100.0 * mean),
-        _ => format!("{:.2} ± {:.2}{some}", 100.0 * mean, 100.0 * sd),
-    }
+    format!("{:.2} ± {:.2}{some}", 100.0 * mean, 100.0 * sd)
 }
 
 fn steps(spread: Option<Spread>, of: usize) -> String {

@@ -21,12 +21,11 @@ const SMALL: [&str; 3] = [
     "farmingyard+ShuffleNet/shufflenet_1x_g3_deploy.prototxt",
     "cvjena+cnn-models/ResNet_preact/ResNet10_cvgj/deploy.prototxt",
 ];
-const LARGE: [&str; 9] = [
+const LARGE: [&str; 8] = [
     "KaimingHe+deep-residual-networks/prototxt/ResNet-50-deploy.prototxt",
     "KaimingHe+deep-residual-networks/prototxt/ResNet-101-deploy.prototxt",
     "KaimingHe+deep-residual-networks/prototxt/ResNet-152-deploy.prototxt",
     "shicai+MobileNet-Caffe/mobilenet_v2_deploy.prototxt",
-    "shicai+DenseNet-Caffe/DenseNet_121.prototxt",
     "cvjena+cnn-models/ResNet_preact/ResNet50_cvgj/deploy.prototxt",
     "shicai+SENet-Caffe/se_resnet_50_v1_deploy.prototxt",
     "SnailTyan+caffe-model-zoo/BN-GoogLeNet/deploy.prototxt",
