@@ -13,6 +13,23 @@ pub fn is_hdf5(path: &Path) -> bool {
     read.is_ok() && magic == *b"\x89HDF\r\n\x1a\n"
 }
 
+/// The length that the superblock of a file tells (HDF5 file format 3.0, II.A), where offsets have
+/// eight bytes.
+#[cfg(feature = "hdf5")]
+fn whole_length(path: &Path) -> Option<u64> {
+    use std::io::Read;
+    let mut head = [0; 52];
+    std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut head)).ok()?;
+    let (width, at) = match head[8] {
+        0 => (head[13], 40),
+        1 => (head[13], 44),
+        2 | 3 => (head[9], 28),
+        _ => return None,
+    };
+    let end = head[at..].first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
+    end.filter(|&end| width == 8 && end != u64::MAX)
+}
+
 /// What stands at a path of a file to be written.
 pub enum Content<'a> {
     /// An array.
@@ -72,6 +89,13 @@ mod with_hdf5 {
             let size = std::fs::metadata(path).map_err(|e| format!("can't read `{shown}`: {e}"))?;
             if size.is_file() && !super::is_hdf5(path) {
                 return Err(format!("`{shown}` is no HDF5 file"));
+            }
+            let (length, whole) = (size.len(), super::whole_length(path));
+            if let Some(whole) = whole.filter(|&whole| whole > length) {
+                return Err(format!(
+                    "the HDF5 file `{shown}` is cut off: it has {length} bytes, its own header \
+                     counts {whole}"
+                ));
             }
             let file = File::open_streaming(path);
             let file = file.map_err(|e| format!("can't read the HDF5 file `{shown}`: {e}"))?;

@@ -53,6 +53,9 @@ enum Action {
         /// Of this layer only
         #[arg(long, value_name = "NAME")]
         layer: Option<String>,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Write the file anew with other values in one blob
     Replace {
@@ -66,6 +69,9 @@ enum Action {
         values: PathBuf,
         /// Where the new file goes
         output: PathBuf,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Write the mean of several files
     Average {
@@ -75,6 +81,9 @@ enum Action {
         /// Where the mean goes
         #[arg(long, short, value_name = "FILE")]
         output: PathBuf,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -83,22 +92,31 @@ pub fn run(args: CaffemodelArgs) -> Result<(), Failure> {
     match args.action {
         Action::List { file, json } => list(&file, json),
         Action::Diff { first, second, tolerance, json } => diff(&first, &second, tolerance, json),
-        Action::Extract { file, output, layer } => {
+        Action::Extract { file, output, layer, json } => {
             let arrays = weights::arrays(weights::read(&file)?, layer.as_deref())?;
             npy::save_arrays(&output, &arrays)?;
-            say(&format!("{}: {} arrays", output.display(), arrays.len()));
+            match json {
+                true => say(&json!({ "path": output, "arrays": arrays.len() }).to_string()),
+                false => say(&format!("{}: {} arrays", output.display(), arrays.len())),
+            }
             Ok(())
         }
-        Action::Replace { file, layer, index, values, output } => {
+        Action::Replace { file, layer, index, values, output, json } => {
             let values = npy::read_npy(&values)?;
             weights::replace(&file, &layer, index, &values, &output)?;
-            say(&format!("written to {}", output.display()));
+            match json {
+                true => say(&json!({ "path": output, "layer": layer, "index": index }).to_string()),
+                false => say(&format!("written to {}", output.display())),
+            }
             Ok(())
         }
-        Action::Average { files, output } => {
+        Action::Average { files, output, json } => {
             let paths: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
             weights::average(&paths, &output)?;
-            say(&format!("{}: the mean of {} files", output.display(), files.len()));
+            match json {
+                true => say(&json!({ "path": output, "files": files }).to_string()),
+                false => say(&format!("{}: the mean of {} files", output.display(), files.len())),
+            }
             Ok(())
         }
     }

@@ -9,6 +9,7 @@ use cortado::net::Net;
 use cortado_layers::{Phase, Shape};
 use serde_json::json;
 
+use super::log::Progress;
 use super::model::{ModelArgs, PlanArgs};
 use super::{Failure, RunArgs, say};
 
@@ -85,7 +86,12 @@ pub fn run(args: ClassifyArgs) -> Result<(), Failure> {
     let mut net = net.deploy();
     let mean = Mean::parse(args.mean.as_deref(), [channels, height, width])?;
     let mut results = Vec::new();
-    for file in &args.images {
+    // Without JSON every picture's classes are told as they come.
+    let progress = args.json.then(|| Progress::new(args.images.len() as u64, "classifying"));
+    for (done, file) in args.images.iter().enumerate() {
+        if let Some(progress) = &progress {
+            progress.set(done as u64, String::new());
+        }
         let picture = read_picture(file, channels, args.resize, height, width)?;
         let values = prepared(&picture, &mean, args.scale, args.channels);
         if let Some(blob) = net.input_mut(&input) {
@@ -102,6 +108,7 @@ pub fn run(args: ClassifyArgs) -> Result<(), Failure> {
             }
         }
     }
+    drop(progress);
     if args.json {
         say(&json!(results).to_string());
     }

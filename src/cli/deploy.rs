@@ -7,6 +7,7 @@ use clap::Args;
 use cortado::net::{Assumed, default_shapes};
 use cortado_proto::caffe::{BlobShape, InputParameter, LayerParameter, NetStateRule, Phase};
 use cortado_proto::{NetDef, text, wire};
+use serde_json::json;
 
 use super::{Failure, check, log, say, skeleton};
 
@@ -27,6 +28,9 @@ pub struct DeployArgs {
     /// The other way: a training net to fill in, with data layers, losses, rates and fillers
     #[arg(long, conflicts_with = "assume_shape")]
     reverse: bool,
+    /// Print what was done as JSON
+    #[arg(long, requires = "output")]
+    json: bool,
 }
 
 /// Runs the command.
@@ -41,10 +45,13 @@ pub fn run(args: DeployArgs) -> Result<(), Failure> {
                 "error: `{file}` has neither an input nor a Softmax or Sigmoid at its end: it is no deploy net"
             )));
         }
-        log::plain(&format!(
-            "made: {}; the sources and batch sizes are placeholders",
-            made.join(", ")
-        ));
+        match args.json {
+            true => say(&json!({ "path": args.output, "made": made }).to_string()),
+            false => log::plain(&format!(
+                "made: {}; the sources and batch sizes are placeholders",
+                made.join(", ")
+            )),
+        }
         return write(&def, args.output);
     }
     let dropped = deploy(&mut def, &check::assumed(&args.assume_shape));
@@ -54,7 +61,10 @@ pub fn run(args: DeployArgs) -> Result<(), Failure> {
             "error: `{file}` has no layer that a deploy net keeps"
         )));
     }
-    log::plain(&format!("dropped: {}", dropped.join(", ")));
+    match args.json {
+        true => say(&json!({ "path": args.output, "dropped": dropped }).to_string()),
+        false => log::plain(&format!("dropped: {}", dropped.join(", "))),
+    }
     write(&def, args.output)
 }
 

@@ -7,9 +7,10 @@ use cortado::draw::Graph;
 use cortado::net::{NetOptions, NetState};
 use cortado_layers::Shape;
 use cortado_proto::{NetDef, wire};
+use serde_json::json;
 
 use super::time::PhaseArg;
-use super::{Failure, RunArgs, check, log};
+use super::{Failure, RunArgs, check, log, say};
 
 /// Draw a net: layers that run as one in one box, with shapes and numbers of parameters
 #[derive(Args, Debug)]
@@ -33,6 +34,9 @@ pub struct DrawArgs {
     /// Size of a PNG, in pixels per unit of the SVG
     #[arg(long, default_value_t = 1.5, value_name = "FACTOR")]
     scale: f32,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     run: RunArgs,
 }
@@ -72,6 +76,9 @@ pub fn run(args: DrawArgs) -> Result<(), Failure> {
         _ => png(&graph.to_svg(), args.scale)?,
     };
     wire::write_file(&args.output, |out| out.write_all(&bytes))?;
+    if args.json {
+        say(&json!({ "path": args.output, "boxes": graph.nodes.len() }).to_string());
+    }
     Ok(())
 }
 

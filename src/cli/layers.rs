@@ -1,8 +1,9 @@
 //! `cortado layers`.
 
 use clap::Args;
-use cortado_layers::page;
+use cortado_layers::{LayerKind, page};
 use cortado_proto::schema;
+use serde_json::{Value, json};
 
 use super::{Failure, say};
 
@@ -16,6 +17,9 @@ pub struct LayersArgs {
     /// All pages as one Markdown text (docs/layers.md)
     #[arg(long, conflicts_with = "type_name")]
     markdown: bool,
+    /// Print the list, or what the page says, as JSON
+    #[arg(long, conflicts_with = "markdown")]
+    json: bool,
 }
 
 /// Runs the command.
@@ -26,6 +30,11 @@ pub fn run(args: LayersArgs) -> Result<(), Failure> {
         return Ok(());
     }
     let Some(name) = args.type_name else {
+        if args.json {
+            let all: Vec<Value> = registry.kinds().map(|kind| entry(kind)).collect();
+            say(&json!(all).to_string());
+            return Ok(());
+        }
         for kind in registry.kinds() {
             say(&format!("{:26} {:10} {}", kind.type_name, kind.dialect, kind.doc.summary));
         }
@@ -36,6 +45,11 @@ pub fn run(args: LayersArgs) -> Result<(), Failure> {
     let names: Vec<&str> = registry.kinds().map(|kind| kind.type_name).collect();
     let known = names.iter().find(folded).and_then(|name| registry.get(name));
     match known {
+        Some(kind) if args.json => {
+            let mut all = entry(kind);
+            all["page"] = json!(page::page(kind).trim_end());
+            say(&all.to_string());
+        }
         Some(kind) => say(page::page(kind).trim_end()),
         None => {
             let similar = schema::similar(&name, names.into_iter());
@@ -47,4 +61,8 @@ pub fn run(args: LayersArgs) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+fn entry(kind: &LayerKind) -> Value {
+    json!({ "type": kind.type_name, "dialect": kind.dialect, "summary": kind.doc.summary })
 }

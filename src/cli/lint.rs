@@ -7,6 +7,7 @@ use cortado::lint::{self, Finding, Level, Subject};
 use cortado_proto::def::read_text;
 use cortado_proto::wire::{self, Model};
 use serde::Serialize;
+use serde_json::json;
 
 use super::{Failure, check, log, say};
 
@@ -51,6 +52,13 @@ struct Told {
 /// Runs the command.
 pub fn run(args: LintArgs) -> Result<(), Failure> {
     if args.rules {
+        if args.json {
+            let rules = lint::RULES
+                .iter()
+                .map(|rule| json!({ "rule": rule.name, "why": rule.why, "cure": rule.cure }));
+            say(&json!(rules.collect::<Vec<_>>()).to_string());
+            return Ok(());
+        }
         for rule in lint::RULES {
             say(&format!("{}\n  why:  {}\n  cure: {}", rule.name, rule.why, rule.cure));
         }

@@ -8,9 +8,10 @@ use cortado::plot::{
 };
 use cortado::solver::read_readings;
 use cortado_proto::{def::read_text, wire};
+use serde_json::json;
 
 use super::draw::png;
-use super::{Failure, log};
+use super::{Failure, log, say};
 
 /// Draw loss, scores and learning rate of training logs, the original Caffe's too, and what probes read
 #[derive(Args, Debug)]
@@ -26,6 +27,9 @@ pub struct PlotArgs {
     /// Where the picture goes: .svg, .png, or .csv for the numbers
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the command.
@@ -78,6 +82,12 @@ pub fn run(args: PlotArgs) -> Result<(), Failure> {
         _ => png(&svg(&names.join(", "), &panels), 1.5)?,
     };
     wire::write_file(&args.output, |out| out.write_all(&bytes))?;
-    log::plain(&format!("{} curves written to {}", all.len(), args.output.display()));
+    let shown: Vec<&str> = all.iter().map(|series| series.name.as_str()).collect();
+    match args.json {
+        true => say(&json!({ "path": args.output, "curves": shown }).to_string()),
+        false => {
+            log::plain(&format!("{} curves written to {}", all.len(), args.output.display()));
+        }
+    }
     Ok(())
 }

@@ -28,6 +28,9 @@ pub struct StudyArgs {
     /// Runs at the same time, each on one thread; 0 for one per core
     #[arg(long, default_value_t = 0, value_name = "N")]
     jobs: usize,
+    /// Print the numbers as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the command.
@@ -93,7 +96,10 @@ pub fn run(args: StudyArgs) -> Result<(), Failure> {
     let together: Vec<Vec<f64>> = together.collect::<Result<_, _>>()?;
     let report = Report::new(&study, &runs, &together);
     let written = report.write()?;
-    say(&report.markdown());
+    match args.json {
+        true => say(&report.json().to_string()),
+        false => say(&report.markdown()),
+    }
     written.iter().for_each(|path| log::plain(&format!("written: {}", path.display())));
     Ok(())
 }

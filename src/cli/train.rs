@@ -1,5 +1,6 @@
 //! `cortado train`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,11 +12,12 @@ use cortado::solver::{
 };
 use cortado_proto::SolverDef;
 use cortado_proto::caffe::ProbeParameter;
+use serde_json::json;
 
 use super::log::{self, Progress};
 use super::model::load_weights;
 use super::watchdog::Watchdog;
-use super::{Failure, RunArgs};
+use super::{Failure, RunArgs, say};
 
 /// Train a net from a solver file, or go on from a snapshot
 #[derive(Args, Debug)]
@@ -71,6 +73,9 @@ pub struct TrainArgs {
     /// What SIGHUP does
     #[arg(long, value_enum, default_value = "snapshot", value_name = "EFFECT")]
     sighup_effect: Effect,
+    /// Print what came of it as JSON when it ends
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     run: RunArgs,
 }
@@ -162,8 +167,18 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
     let progress = Progress::new(solver.max_iter(), "training");
     progress.start_at(solver.iter());
     watcher.progress = Some(progress);
-    solver.solve(&mut watcher)?;
+    let finished = solver.solve(&mut watcher)?;
     solver.close()?;
+    if args.json {
+        let report = json!({
+            "iterations": solver.iter(),
+            "finished": finished,
+            "loss": watcher.loss,
+            "tests": watcher.tests,
+            "snapshot": watcher.saved,
+        });
+        say(&report.to_string());
+    }
     Ok(())
 }
 
@@ -185,6 +200,12 @@ fn snapshot(args: &TrainArgs, solver: &Solver) -> Option<PathBuf> {
 struct Console {
     progress: Option<Progress>,
     accuracy: String,
+    /// The smoothed loss.
+    loss: Option<f64>,
+    /// The last outputs of every test net.
+    tests: Vec<BTreeMap<String, Vec<f64>>>,
+    /// The last snapshot's weights.
+    saved: Option<PathBuf>,
     probes: Option<ProbeFile>,
     stop: Arc<AtomicBool>,
     snapshot: Arc<AtomicBool>,
@@ -210,7 +231,16 @@ impl Console {
             .and_then(|()| on(signal_hook::consts::SIGTERM, Effect::Stop))
             .and_then(|()| on_others(&on, args.sighup_effect));
         registered.map_err(|e| Failure::Input(format!("error: cannot listen to signals: {e}")))?;
-        Ok(Console { progress: None, accuracy: String::new(), probes: None, stop, snapshot })
+        Ok(Console {
+            progress: None,
+            accuracy: String::new(),
+            loss: None,
+            tests: Vec::new(),
+            saved: None,
+            probes: None,
+            stop,
+            snapshot,
+        })
     }
 }
 
@@ -241,16 +271,23 @@ impl Watcher for Console {
         match event {
             Event::Line(text) => log::line(text),
             Event::Iteration { done, loss, .. } => {
+                self.loss = Some(*loss);
                 if let Some(progress) = &self.progress {
                     progress.set(*done, format!("loss {}{}", shown(*loss), self.accuracy));
                 }
             }
-            Event::Tested { outputs, .. } => {
+            Event::Tested { net, outputs, .. } => {
+                self.tests.resize_with(self.tests.len().max(net + 1), BTreeMap::new);
+                self.tests[*net].clear();
+                for (name, value) in *outputs {
+                    self.tests[*net].entry(name.clone()).or_default().push(*value);
+                }
                 let accuracy = outputs.iter().find(|(name, _)| name.contains("acc"));
                 if let Some((name, value)) = accuracy {
                     self.accuracy = format!(", {name} {}", shown(*value));
                 }
             }
+            Event::Snapshot { model, .. } => self.saved = Some(model.to_path_buf()),
             Event::Probed(readings) => {
                 let written = self.probes.as_mut().map(|file| file.write(readings));
                 if let Some(Err(e)) = written {

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use cortado_proto::text::{self, Upgraded};
 use cortado_proto::{Errors, def::read_text, wire};
+use serde_json::json;
 
-use super::{Failure, log};
+use super::{Failure, log, say};
 
 /// Rewrite a net of any generation in today's form; comments and unknown fields are kept
 #[derive(Args, Debug)]
@@ -19,6 +20,9 @@ pub struct UpgradeNetArgs {
     /// Where the new one goes
     #[arg(value_name = "OUT")]
     to: PathBuf,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Rewrite a solver in today's form; comments are kept
@@ -31,13 +35,16 @@ pub struct UpgradeSolverArgs {
     /// Where the new one goes
     #[arg(value_name = "OUT")]
     to: PathBuf,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs `upgrade-net`.
 pub fn net(args: UpgradeNetArgs) -> Result<(), Failure> {
     if !is_binary(&args.from) {
         let source = read_text(&args.from)?;
-        return write(&args.to, text::upgraded_net(&source)?);
+        return write(&args.to, text::upgraded_net(&source)?, args.json);
     }
     let bytes = std::fs::read(&args.from).map_err(|e| {
         Failure::Input(format!("error: cannot read `{}`: {e}", args.from.display()))
@@ -45,14 +52,14 @@ pub fn net(args: UpgradeNetArgs) -> Result<(), Failure> {
     let (bytes, done) = wire::upgraded_net(&bytes)
         .map_err(|e| Failure::Input(format!("error: `{}`: {e}", args.from.display())))?;
     save(&args.to, &bytes)?;
-    tell(&args.to, &done);
+    tell(&args.to, &done, args.json);
     Ok(())
 }
 
 /// Runs `upgrade-solver`.
 pub fn solver(args: UpgradeSolverArgs) -> Result<(), Failure> {
     let source = read_text(&args.from)?;
-    write(&args.to, text::upgraded_solver(&source)?)
+    write(&args.to, text::upgraded_solver(&source)?, args.json)
 }
 
 /// Text holds no control characters but white space; binary starts with the tag and the length of a name.
@@ -64,10 +71,10 @@ fn is_binary(path: &Path) -> bool {
     read.is_ok() && head.iter().any(control)
 }
 
-fn write(to: &Path, upgraded: Upgraded) -> Result<(), Failure> {
+fn write(to: &Path, upgraded: Upgraded, as_json: bool) -> Result<(), Failure> {
     upgraded.notes.iter().for_each(|note| log::plain(&note.to_string()));
     save(to, upgraded.text.as_bytes())?;
-    tell(to, &upgraded.done);
+    tell(to, &upgraded.done, as_json);
     Ok(())
 }
 
@@ -75,7 +82,11 @@ fn save(to: &Path, bytes: &[u8]) -> Result<(), Errors> {
     wire::write_file(to, |out| out.write_all(bytes)).map_err(Errors::from)
 }
 
-fn tell(to: &Path, done: &[String]) {
+fn tell(to: &Path, done: &[String], as_json: bool) {
+    if as_json {
+        say(&json!({ "path": to, "upgraded": done }).to_string());
+        return;
+    }
     match done.is_empty() {
         true => log::plain("nothing to upgrade: the file is written as it is"),
         false => done.iter().for_each(|what| log::plain(what)),

@@ -4,7 +4,11 @@
 use std::io::Cursor;
 
 #[cfg(feature = "images")]
+use image::metadata::Orientation;
+#[cfg(feature = "images")]
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+
+use super::bilinear::Raster;
 
 /// A picture of bytes, channel by channel (C, H, W), colours in the order blue, green, red.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,60 +38,126 @@ const MOST_PIXELS_PER_BYTE: u64 = 8 * 1032;
 /// Decodes JPEG or PNG.
 ///
 /// PNG and gray JPEG come out as OpenCV's imdecode gives them. Photographs as JPEG in colour come out
-/// within 4 of it: libjpeg-turbo rounds and interpolates colours in another way.
+/// within 4 of it: libjpeg-turbo rounds and interpolates colours in another way. With the feature
+/// `turbojpeg` they have its bits.
 ///
 /// # Errors
-/// The bytes are no picture, are damaged or cut off (also where OpenCV fills the rest with gray), or hold more than 8 bits per channel (with
-/// [`Color::Native`], where the original refuses them too).
-#[cfg(feature = "images")]
+/// The bytes are no picture, are damaged or cut off (also where OpenCV fills the rest with gray), or
+/// hold more than 8 bits per channel (with [`Color::Native`], where the original refuses them too).
 pub fn decode(bytes: &[u8], color: Color) -> Result<Picture, String> {
-    let failed = |e: image::ImageError| match e {
-        image::ImageError::Unsupported(_) => {
-            format!("it is no picture this program reads (JPEG, PNG): {e}")
+    Ok(decoded(bytes, color)?.planes())
+}
+
+/// The same in another size, height and width, as [`resize`] makes it.
+///
+/// # Errors
+/// Those of [`decode`].
+pub fn decode_resized(bytes: &[u8], color: Color, size: [usize; 2]) -> Result<Picture, String> {
+    let decoded = decoded(bytes, color)?;
+    if size == decoded.size {
+        return Ok(decoded.planes());
+    }
+    let Decoded { data, size: from, order } = &decoded;
+    let raster = Raster { bytes: data, size: *from, step: order.len(), channels: order.to_vec() };
+    Ok(raster.resized(size[0], size[1]))
+}
+
+/// A picture as its decoder leaves it: pixel by pixel.
+struct Decoded {
+    data: Vec<u8>,
+    /// Height, width.
+    size: [usize; 2],
+    /// Which bytes of a pixel are the channels; it has no others.
+    order: &'static [usize],
+}
+
+impl Decoded {
+    fn planes(self) -> Picture {
+        let Decoded { data, size: [h, w], order } = self;
+        let shape = [order.len(), h, w];
+        let mut planes = Vec::with_capacity(data.len());
+        for &channel in order {
+            match order.len() {
+                1 => planes.extend_from_slice(&data),
+                3 => planes.extend(channel_of::<3>(&data, channel)),
+                _ => planes.extend(channel_of::<4>(&data, channel)),
+            }
         }
+        Picture { shape, data: planes }
+    }
+}
+
+/// One channel of pixels of `N` bytes.
+fn channel_of<const N: usize>(pixels: &[u8], channel: usize) -> impl Iterator<Item = u8> {
+    pixels.as_chunks::<N>().0.iter().map(move |pixel| pixel[channel])
+}
+
+/// Decodes; the pixels stay together.
+#[cfg(feature = "images")]
+fn decoded(bytes: &[u8], color: Color) -> Result<Decoded, String> {
+    let unknown = "it is no picture this program reads (JPEG, PNG)";
+    let failed = |e: image::ImageError| match e {
+        image::ImageError::Unsupported(_) => format!("{unknown}: {e}"),
         _ => format!("it is a damaged picture: {e}"),
     };
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
     let reader = reader.map_err(|e| format!("it can't be read: {e}"))?;
     let format = reader.format();
+    match format {
+        None if bytes.is_empty() => return Err("it is empty".to_owned()),
+        None => return Err(unknown.to_owned()),
+        Some(_) => {}
+    }
     let mut decoder = reader.into_decoder().map_err(failed)?;
-    let orientation = decoder.orientation().map_err(failed)?;
+    // imdecode turns a picture as its EXIF data asks, except when it takes the file as it is.
+    let orientation = match color {
+        Color::Native => Orientation::NoTransforms,
+        _ => decoder.orientation().map_err(failed)?,
+    };
     let (w, h) = decoder.dimensions();
     if u64::from(w) * u64::from(h) > bytes.len() as u64 * MOST_PIXELS_PER_BYTE {
         let found = bytes.len();
         return Err(format!("it is a damaged picture: {found} bytes can't hold {w} x {h} pixels"));
     }
     image::Limits::default().reserve(decoder.total_bytes()).map_err(failed)?;
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(failed)?;
+    #[cfg(feature = "turbojpeg")]
+    let jpeg = (format == Some(ImageFormat::Jpeg))
+        .then(|| super::libjpeg::decode(bytes, color == Color::Gray))
+        .transpose()?;
+    #[cfg(not(feature = "turbojpeg"))]
+    let jpeg = None;
+    let mut picture = match jpeg {
+        Some(picture) => picture,
+        None => DynamicImage::from_decoder(decoder).map_err(failed)?,
+    };
     if format == Some(ImageFormat::Jpeg) && !is_whole_jpeg(bytes) {
         return Err("it is a damaged picture: the JPEG is cut off before its end marker".to_owned());
     }
-    // imdecode turns a picture as its EXIF data asks, except when it takes the file as it is.
-    if color != Color::Native {
-        picture.apply_orientation(orientation);
-    }
-    let (h, w) = (picture.height() as usize, picture.width() as usize);
-    let planes = |channels: usize, pixels: &[u8], stride: usize, order: &[usize]| {
-        let plane = |c: usize| pixels.chunks_exact(stride).map(move |pixel| pixel[order[c]]);
-        Picture { shape: [channels, h, w], data: (0..channels).flat_map(plane).collect() }
-    };
-    Ok(match (color, &picture) {
-        (Color::Native, DynamicImage::ImageLuma8(gray)) => planes(1, gray, 1, &[0]),
-        (Color::Native, DynamicImage::ImageRgb8(rgb)) => planes(3, rgb, 3, &[2, 1, 0]),
-        (Color::Native, DynamicImage::ImageRgba8(_) | DynamicImage::ImageLumaA8(_)) => {
-            planes(4, &picture.to_rgba8(), 4, &[2, 1, 0, 3])
+    picture.apply_orientation(orientation);
+    let size = [picture.height() as usize, picture.width() as usize];
+    let (data, order): (Vec<u8>, &'static [usize]) = match (color, picture) {
+        (Color::Native | Color::Gray, DynamicImage::ImageLuma8(gray)) => (gray.into_raw(), &[0]),
+        (Color::Gray, picture) => {
+            let luma = if format == Some(ImageFormat::Png) { luma_of_libpng } else { luma };
+            (picture.into_rgb8().chunks_exact(3).map(luma).collect(), &[0])
+        }
+        (Color::Bgr, picture) => (picture.into_rgb8().into_raw(), &[2, 1, 0]),
+        (Color::Native, DynamicImage::ImageRgb8(rgb)) => (rgb.into_raw(), &[2, 1, 0]),
+        (Color::Native, DynamicImage::ImageRgba8(rgba)) => (rgba.into_raw(), &[2, 1, 0, 3]),
+        (Color::Native, picture @ DynamicImage::ImageLumaA8(_)) => {
+            (picture.into_rgba8().into_raw(), &[2, 1, 0, 3])
         }
         (Color::Native, _) => {
             return Err("its pixels have more than 8 bits per channel; 8 are wanted".to_owned());
         }
-        (Color::Bgr, _) => planes(3, &picture.to_rgb8(), 3, &[2, 1, 0]),
-        (Color::Gray, DynamicImage::ImageLuma8(gray)) => planes(1, gray, 1, &[0]),
-        (Color::Gray, _) => {
-            let luma = if format == Some(ImageFormat::Png) { luma_of_libpng } else { luma };
-            let gray = picture.to_rgb8().chunks_exact(3).map(luma).collect();
-            Picture { shape: [1, h, w], data: gray }
-        }
-    })
+    };
+    Ok(Decoded { data, size, order })
+}
+
+/// This program was built without pictures.
+#[cfg(not(feature = "images"))]
+fn decoded(_bytes: &[u8], _color: Color) -> Result<Decoded, String> {
+    Err("it is an encoded picture; this program was built without the feature `images`".to_owned())
 }
 
 /// Whether the pixels of a JPEG end with the marker that ends it (ITU T.81, B.1.1.3): decoders fill
@@ -108,12 +178,6 @@ fn is_whole_jpeg(bytes: &[u8]) -> bool {
             [] => return false,
         }
     }
-}
-
-/// This program was built without pictures.
-#[cfg(not(feature = "images"))]
-pub fn decode(_bytes: &[u8], _color: Color) -> Result<Picture, String> {
-    Err("it is an encoded picture; this program was built without the feature `images`".to_owned())
 }
 
 /// Encodes a picture of one or three channels as `png` or `jpg` (quality 95, as OpenCV's imencode).
@@ -198,65 +262,17 @@ fn luma_of_libpng(rgb: &[u8]) -> u8 {
     ((9797 * r + 19234 * g + 3737 * b) >> 15) as u8
 }
 
-/// Bits of a weight in [`resize`].
-const BITS: i32 = 11;
-
-/// Where an output row or column comes from: two neighbours and their weights, which sum to 2^11.
-struct Tap {
-    from: [usize; 2],
-    weight: [i32; 2],
-}
-
 /// Bilinear resize as OpenCV's `INTER_LINEAR` on bytes: pixel centres, weights of 11 bits, and for
 /// exactly half the size in both directions the mean of 2x2.
 ///
 /// A picture without pixels stays one.
 pub fn resize(picture: &Picture, height: usize, width: usize) -> Picture {
     let [channels, h, w] = picture.shape;
-    let shape = [channels, height, width];
-    if (h, w) == (height, width) {
+    if [h, w] == [height, width] {
         return picture.clone();
     }
-    if h == 0 || w == 0 || height == 0 || width == 0 {
-        return Picture { shape, data: vec![0; channels * height * width] };
-    }
-    let mut data = Vec::with_capacity(channels * height * width);
-    let planes = picture.data.chunks_exact(h * w);
-    if (h, w) == (2 * height, 2 * width) {
-        planes.for_each(|plane| halve(plane, w, &mut data));
-        return Picture { shape, data };
-    }
-    let columns = taps(w, width, true);
-    let rows = taps(h, height, false);
-    for plane in planes {
-        let across = |y: usize| -> Vec<i32> {
-            let row = &plane[y * w..(y + 1) * w];
-            let blend = |tap: &Tap| {
-                tap.weight[0] * i32::from(row[tap.from[0]])
-                    + tap.weight[1] * i32::from(row[tap.from[1]])
-            };
-            columns.iter().map(blend).collect()
-        };
-        let mut kept: [Option<(usize, Vec<i32>)>; 2] = [None, None];
-        for Tap { from, weight } in &rows {
-            // The second row of one pair is often the first of the next.
-            if kept[0].as_ref().is_none_or(|(y, _)| *y != from[0]) {
-                kept.swap(0, 1);
-            }
-            for (slot, &y) in kept.iter_mut().zip(from) {
-                if slot.as_ref().is_none_or(|(at, _)| *at != y) {
-                    *slot = Some((y, across(y)));
-                }
-            }
-            if let [Some((_, above)), Some((_, below))] = &kept {
-                let half = |weight: i32, value: i32| (weight * (value >> 4)) >> 16;
-                data.extend(above.iter().zip(below).map(|(&a, &b)| {
-                    ((half(weight[0], a) + half(weight[1], b) + 2) >> 2).clamp(0, 255) as u8
-                }));
-            }
-        }
-    }
-    Picture { shape, data }
+    let channels = (0..channels).map(|channel| channel * h * w).collect();
+    Raster { bytes: &picture.data, size: [h, w], step: 1, channels }.resized(height, width)
 }
 
 /// Resize by taking pixels as they are, as OpenCV's `INTER_NEAREST`: for pictures of labels.
@@ -272,33 +288,4 @@ pub fn resize_nearest(picture: &Picture, height: usize, width: usize) -> Picture
     // Of a picture without pixels.
     data.resize(channels * height * width, 0);
     Picture { shape: [channels, height, width], data }
-}
-
-/// `clip` gives the border pixel all the weight where a column lies beyond the centres of the first
-/// and last ones; for rows OpenCV keeps the weights and takes the border twice.
-fn taps(from: usize, to: usize, clip: bool) -> Vec<Tap> {
-    let scale = from as f64 / to as f64;
-    let last = from as i64 - 1;
-    let tap = |i: usize| {
-        let centre = ((i as f64 + 0.5) * scale - 0.5) as f32;
-        let (mut at, mut part) = (centre.floor() as i64, centre - centre.floor());
-        if clip && (at < 0 || at >= last) {
-            (at, part) = (at.clamp(0, last), 0.0);
-        }
-        let fixed = |weight: f32| (weight * (1 << BITS) as f32).round_ties_even() as i32;
-        let neighbour = |at: i64| at.clamp(0, last) as usize;
-        Tap { from: [neighbour(at), neighbour(at + 1)], weight: [fixed(1.0 - part), fixed(part)] }
-    };
-    (0..to).map(tap).collect()
-}
-
-fn halve(plane: &[u8], width: usize, out: &mut Vec<u8>) {
-    for rows in plane.chunks_exact(2 * width) {
-        let (above, below) = rows.split_at(width);
-        let pairs = above.chunks_exact(2).zip(below.chunks_exact(2));
-        out.extend(pairs.map(|(a, b)| {
-            let sum: u16 = [a[0], a[1], b[0], b[1]].map(u16::from).iter().sum();
-            ((sum + 2) >> 2) as u8
-        }));
-    }
 }

@@ -10,10 +10,13 @@
 
 pub mod annotated;
 pub mod augment;
+mod bilinear;
 pub mod db;
 pub mod image;
 pub mod labels;
 pub mod layers;
+#[cfg(feature = "turbojpeg")]
+mod libjpeg;
 pub mod list;
 pub mod mean;
 mod order;

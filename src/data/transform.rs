@@ -1,7 +1,7 @@
 //! What happens to a picture before the first layer: augmentation, mean, scale, crop, mirror, pad.
 
 use cortado_layers::{LayerError, Phase, Rng};
-use cortado_proto::caffe::TransformationParameter;
+use cortado_proto::caffe::{Packing, TransformationParameter};
 
 use super::annotated::{Annotated, BBox, Map, Object};
 use super::augment::Augment;
@@ -434,6 +434,7 @@ fn foreign(p: &TransformationParameter) -> Option<&'static str> {
         ("random_aspect_ratio_param", p.random_aspect_ratio_param.is_some()),
         ("flow", p.flow()),
         ("bgr2rgb", p.bgr2rgb()),
+        ("forward_packing", p.forward_packing() == Packing::Nhwc),
     ];
     fields.iter().find(|(_, given)| *given).map(|(name, _)| *name)
 }

@@ -149,13 +149,13 @@ fn make(path: &str, label: i32, set: &ImageSet) -> Result<Made, String> {
     let color = if set.gray { Color::Gray } else { Color::Bgr };
     let bytes = std::fs::read(under(&set.root, path));
     let bytes = bytes.map_err(|e| format!("can't read the file: {e}"))?;
-    let mut picture = image::decode(&bytes, color)?;
+    let picture = match set.size {
+        [0, 0] => image::decode(&bytes, color)?,
+        size => image::decode_resized(&bytes, color, size)?,
+    };
     let own = path.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
     let own = own.unwrap_or_default();
     let label = Some(label);
-    if set.size != [0; 2] {
-        picture = image::resize(&picture, set.size[0], set.size[1]);
-    }
     let shape = picture.shape;
     let datum = if set.encoded || !set.encode_type.is_empty() {
         let wanted = if set.encode_type.is_empty() { &own } else { &set.encode_type };

@@ -132,8 +132,8 @@ fn what_is_wrong_with_a_list_is_told_and_no_database_is_left() {
         (
             "c.png 1\nlist.txt 2\n",
             same.clone(),
-            "`list.txt` (line 2 of `LIST`): it is no picture this program reads (JPEG, PNG): The \
-             image format could not be determined; --skip-bad leaves such pictures out",
+            "`list.txt` (line 2 of `LIST`): it is no picture this program reads (JPEG, PNG); \
+             --skip-bad leaves such pictures out",
         ),
         (
             "my pictures/a b.png 1\nc.png 2\n",

@@ -27,6 +27,8 @@ mod leveldb;
 mod lmdb;
 #[cfg(feature = "images")]
 mod maps;
+#[cfg(all(feature = "lmdb", feature = "leveldb", feature = "images", feature = "hdf5", unix))]
+mod messages;
 mod order;
 #[cfg(feature = "images")]
 mod picture_list;

@@ -3,6 +3,7 @@
 use cortado::data::{Item, MeanPicture, Pixels, Transform};
 use cortado_layers::{Phase, RngKey};
 use cortado_proto::caffe::{BlobProto, BlobShape, TransformationParameter};
+use cortado_proto::schema::schema;
 use cortado_proto::{NetDef, Source};
 use prost::Message;
 
@@ -150,6 +151,67 @@ fn mean_files_come_in_several_forms() {
     for (bytes, wanted) in bad {
         let error = MeanPicture::decode(&bytes).expect_err(wanted);
         assert!(error.contains(wanted), "{wanted}: {error}");
+    }
+}
+
+#[test]
+fn every_field_of_transform_param_is_documented_or_refused() {
+    let registry = cortado::registry();
+    let pages =
+        ["Data", "AnnotatedData"].map(|name| registry.get(name).expect("it is there").doc.notes);
+    let notes = pages.concat();
+    let messages = [
+        "TransformationParameter",
+        "ResizeParameter",
+        "NoiseParameter",
+        "SaltPepperParameter",
+        "DistortionParameter",
+        "ExpansionParameter",
+        "EmitConstraint",
+        "BatchSampler",
+        "Sampler",
+        "SampleConstraint",
+    ];
+    let known =
+        |name: &str| notes.contains(&format!("`{name}`")) || notes.contains(&format!("`{name}:"));
+    let mut missing = Vec::new();
+    for name in messages {
+        let message = schema().message(name).expect("it is in the schema");
+        let fields = message.fields.iter().filter(|field| !known(&field.name));
+        missing.extend(fields.map(|field| format!("{name}.{}", field.name)));
+    }
+    assert!(missing.is_empty(), "not in the pages: {missing:?}");
+    let size = "resize_param { height: 2 width: 2";
+    let refused = [
+        ("vertical_mirror", "vertical_mirror: true".to_owned()),
+        ("random_90_deg_rot", "random_90_deg_rot: true".to_owned()),
+        ("random_crop_on_test", "random_crop_on_test: true".to_owned()),
+        ("vertical_stretch_lower", "vertical_stretch_lower: 0.5".to_owned()),
+        ("vertical_stretch_upper", "vertical_stretch_upper: 2".to_owned()),
+        ("horizontal_stretch_lower", "horizontal_stretch_lower: 0.5".to_owned()),
+        ("horizontal_stretch_upper", "horizontal_stretch_upper: 2".to_owned()),
+        ("img_rand_resize_lower", "img_rand_resize_lower: 2".to_owned()),
+        ("img_rand_resize_upper", "img_rand_resize_upper: 2".to_owned()),
+        ("rand_resize_ratio_lower", "rand_resize_ratio_lower: 2".to_owned()),
+        ("rand_resize_ratio_upper", "rand_resize_ratio_upper: 2".to_owned()),
+        ("random_resize_param", "random_resize_param {}".to_owned()),
+        ("random_aspect_ratio_param", "random_aspect_ratio_param {}".to_owned()),
+        ("num_labels", "num_labels: 2".to_owned()),
+        ("flow", "flow: true".to_owned()),
+        ("bgr2rgb", "bgr2rgb: true".to_owned()),
+        ("forward_packing", "forward_packing: NHWC".to_owned()),
+        ("max_angle", format!("{size} max_angle: 3 }}")),
+        ("center_object", format!("{size} center_object: true }}")),
+        ("height_scale", format!("{size} height_scale: 2 }}")),
+        ("width_scale", format!("{size} width_scale: 2 }}")),
+        ("clahe", "noise_param { clahe: true }".to_owned()),
+    ];
+    let folder = folder();
+    write_idx(folder.path(), 4);
+    for (name, text) in refused {
+        let made = try_net(folder.path(), &idx_layer("batch_size: 1", &text), Phase::Test, 1);
+        let error = made.map(|_| ()).expect_err(name);
+        assert!(error.contains(&format!("`{name}` is not known here")), "{name}: {error}");
     }
 }
 

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use crate::support::{ROOT, cortado, cortado_in, none, stderr, stdout};
 
-const COMMANDS: [&str; 26] = [
+const COMMANDS: [&str; 27] = [
     "train",
     "test",
     "time",
+    "tune",
     "summary",
     "classify",
     "layers",
@@ -133,6 +134,62 @@ fn reports_are_also_json() {
     let mut failures = Vec::new();
     for (arguments, key) in table {
         let output = cortado(arguments);
+        let parsed: Result<serde_json::Value, _> = serde_json::from_slice(&output.stdout);
+        if !parsed.as_ref().is_ok_and(|value| value.get(key).is_some()) {
+            failures.push(format!("{arguments:?}: {parsed:?}\n{}", stderr(&output)));
+        }
+    }
+    none(failures);
+}
+
+#[test]
+fn every_command_that_reports_can_do_so_as_json() {
+    let actions: [(&str, &[&str]); 2] = [
+        ("db", &["list", "show", "verify", "copy", "shuffle"]),
+        ("caffemodel", &["list", "diff", "extract", "replace", "average"]),
+    ];
+    let of = |command: &'static str| actions.iter().find(|(name, _)| *name == command);
+    let whole = COMMANDS.iter().filter(|command| of(command).is_none()).map(|&c| vec![c]);
+    let parts = actions.iter().flat_map(|(name, list)| list.iter().map(|&part| vec![*name, part]));
+    let mut failures = Vec::new();
+    for command in whole.chain(parts) {
+        let output = cortado(&[&command[..], &["--help"]].concat());
+        if !stdout(&output).contains("--json") {
+            failures.push(command.join(" "));
+        }
+    }
+    none(failures);
+}
+
+#[test]
+fn what_was_written_is_told_as_json() {
+    let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+    write_solver(folder.path(), 3, "snapshot_after_train: true");
+    let deploy = format!("{ROOT}/models/lenet/deploy.prototxt");
+    let train_test = format!("{ROOT}/models/lenet/train_test.prototxt");
+    let model = "run_iter_3.caffemodel";
+    let table: [(&[&str], &str); 11] = [
+        (&["train", "--solver", "solver.prototxt"], "iterations"),
+        (&["caffemodel", "extract", model, "w.npz"], "arrays"),
+        (&["caffemodel", "average", model, model, "-o", "mean.caffemodel"], "files"),
+        (&["upgrade-net", &deploy, "new.prototxt"], "upgraded"),
+        (&["upgrade-solver", "solver.prototxt", "new_solver.prototxt"], "upgraded"),
+        (&["deploy", &train_test, "-o", "deploy.prototxt"], "dropped"),
+        (&["deploy", "--reverse", &deploy, "-o", "train.prototxt"], "made"),
+        (&["draw", &deploy, "-o", "net.svg"], "boxes"),
+        (&["layers", "BatchNorm"], "page"),
+        (&["plot", "table.csv", "-o", "curves.svg"], "curves"),
+        (&["parse-log", "train.log"], "tables"),
+    ];
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text);
+    write("table.csv", "iter,loss\n0,2\n1,1\n").unwrap_or_else(|e| panic!("{e}"));
+    let log = "I1122 19:13:44.828763   512 solver.cpp:1] Iteration 0, loss = 2.3\n\
+               I1122 19:13:44.828763   512 solver.cpp:1]     Train net output #0: loss = 2.3\n\
+               I1122 19:13:44.828763   512 sgd_solver.cpp:1] Iteration 0, lr = 0.01\n";
+    write("train.log", log).unwrap_or_else(|e| panic!("{e}"));
+    let mut failures = Vec::new();
+    for (arguments, key) in table {
+        let output = cortado_in(folder.path(), &[arguments, &["--json"]].concat());
         let parsed: Result<serde_json::Value, _> = serde_json::from_slice(&output.stdout);
         if !parsed.as_ref().is_ok_and(|value| value.get(key).is_some()) {
             failures.push(format!("{arguments:?}: {parsed:?}\n{}", stderr(&output)));

@@ -21,8 +21,13 @@ pub fn check(p: &ResizeParameter) -> Result<(), LayerError> {
             return Err(field(&format!("resize_param.{name}"), why));
         }
     }
-    if p.max_angle() != 0.0 || p.center_object() {
-        let name = if p.center_object() { "center_object" } else { "max_angle" };
+    let foreign = [
+        ("center_object", p.center_object()),
+        ("max_angle", p.max_angle() != 0.0),
+        ("height_scale", p.height_scale() != 0),
+        ("width_scale", p.width_scale() != 0),
+    ];
+    if let Some((name, _)) = foreign.iter().find(|(_, given)| *given) {
         let why = format!("`{name}` is not known here; leave it out");
         return Err(field(&format!("resize_param.{name}"), why));
     }

@@ -31,9 +31,11 @@ picture's width and height. A row of the label is item, class, instance, left, t
 difficult; a batch without objects has one row of -1.
 
 Each `batch_sampler` draws parts of the picture, `max_trials` (100) times or until it has `max_sample`: \
-their scale (the root of the area) and aspect lie between those of `sampler`; they count when they meet \
-`sample_constraint` with any object (overlap, the part of the sample that the object covers, the part of the \
-object that the sample covers). One of all parts is cut out at random, where there is one. That happens \
+by `sampler` their scale (the root of the area) lies between `min_scale` and `max_scale`, their aspect \
+between `min_aspect_ratio` and `max_aspect_ratio`; they count when they meet `sample_constraint` with any \
+object: overlap (`min_jaccard_overlap`, `max_jaccard_overlap`), the part of the sample that the object covers \
+(`min_sample_coverage`, `max_sample_coverage`), the part of the object that the sample covers \
+(`min_object_coverage`, `max_object_coverage`). `use_original_image: false` is refused. One of all parts is cut out at random, where there is one. That happens \
 after `distort_param` and `expand_param` and before `resize_param`, see `Data`. The boxes follow; those \
 that `emit_constraint` leaves out go (CENTER: whose centre lies outside; MIN_OVERLAP: of which too little \
 is left), as do those of which nothing is left. `label_map_file` is not read.",

@@ -34,19 +34,40 @@ PNG). `backend: IDX` (ours) names MNIST's file of images, plain or gzipped; the 
 or where `label_source` says. `backend: LEVELDB`, the original's default, names a folder of LevelDB; \
 it is read in order as the original does, its items are counted only for `shuffle`. A relative `source` is looked for from the working directory, as the original does, then beside the prototxt.
 
-`transform_param`: (pixel - mean) * scale, with `mean_value` once or once per channel, or a \
+`transform_param`: (pixel - mean) * `scale`, with `mean_value` once or once per channel, or a \
 `mean_file` of the size before cropping; `crop_size` cuts at random in TRAIN and from the middle in \
-TEST; `mirror` flips every other picture at random, in TEST as well, as the original does; \
-`force_color` and `force_gray` decode encoded pictures to 3 or 1 channels; `pad` (ours) puts zeros \
-around the picture, after the mean was subtracted and before it is cropped. Colours come as blue, \
-green, red.
+TEST, `crop_h` and `crop_w`, given together, other parts than squares; `mirror` flips every other \
+picture at random, in TEST as well, as the original does; `force_color` and `force_gray` decode encoded \
+pictures to 3 or 1 channels. Ours are `pad`, zeros around the picture, after the mean was subtracted and \
+before it is cropped, `std_value` or `std_file`, deviations to divide by, and `zca_file`, a matrix that \
+whitens the whole picture; `compute-mean` makes both files. Colours come as blue, green, red.
 
 The fields of the forks around SSD change the picture before that, drawn from the seed, always in this \
-order: `distort_param` (brightness, contrast, saturation, hue, each with its probability; hue counts 180 \
-for the circle), `expand_param` (a larger canvas filled with the mean), `resize_param` (WARP, \
-FIT_SMALL_SIZE or FIT_LARGE_SIZE_AND_PAD, with one of the given `interp_mode`s; of several blocks one by \
-their `prob`), `noise_param` (decolorize, gauss_blur, hist_eq, jpeg, erode, posterize, inverse, \
-saltpepper, convert_to_hsv or convert_to_lab).
+order. In each, `prob` or a field ending in `_prob` is how often it happens.
+
+- `distort_param`: `brightness_prob`, a number between plus and minus `brightness_delta` is added; \
+`contrast_prob`, values times a factor from `contrast_lower` to `contrast_upper`; `saturation_prob`, the \
+same with `saturation_lower` and `saturation_upper`; `hue_prob`, up to `hue_delta` either way, where 180 \
+is the whole circle; `random_order_prob`, the channels change places.
+- `expand_param`: the picture somewhere on a canvas up to `max_expand_ratio` times as long and wide, \
+filled with the mean.
+- `resize_param`: to `height` and `width` by `resize_mode` WARP, FIT_SMALL_SIZE (proportions stay, the \
+shorter side fits) or FIT_LARGE_SIZE_AND_PAD (the longer one fits, the rest is filled by `pad_mode` \
+CONSTANT with `pad_value`, MIRRORED or REPEAT_NEAREST), with one of the `interp_mode`s given (LINEAR, \
+AREA, NEAREST, CUBIC, LANCZOS4) at random. Of several blocks one is taken by their `prob`.
+- `noise_param`, likewise one of several: `decolorize`, `gauss_blur`, `hist_eq`, `jpeg` (of that \
+quality), `erode`, `posterize`, `inverse`, `saltpepper` (`saltpepper_param`: `fraction` of the pixels, \
+or `type: absolute` so many, get `value`), then `convert_to_hsv` or `convert_to_lab`.
+- `emit_constraint` (`emit_type`, `emit_overlap`) is about boxes: see `AnnotatedData`.
+
+Refused by name, since they would change what comes out: `vertical_mirror`, `random_90_deg_rot`, \
+`random_crop_on_test`, `vertical_stretch_lower`, `vertical_stretch_upper`, `horizontal_stretch_lower`, \
+`horizontal_stretch_upper`, `img_rand_resize_lower`, `img_rand_resize_upper`, `rand_resize_ratio_lower`, \
+`rand_resize_ratio_upper`, `random_resize_param`, `random_aspect_ratio_param`, `num_labels`, `flow`, \
+`bgr2rgb`, `forward_packing: NHWC`; in the blocks `max_angle`, `center_object`, `height_scale`, \
+`width_scale`, `clahe`. Without meaning here: `use_gpu_transform`, `random_seed` (the solver's counts), \
+`display`, and `interpolation_algo_down`, `interpolation_algo_up`, `allow_upscale`, which belong to \
+refused fields.
 
 The shape of the tops follows the first item of each batch; the items of one batch must come out \
 alike, so that databases of mixed sizes need `batch_size: 1` or a crop. `batch_size` must not \

@@ -8,7 +8,7 @@ use cortado_proto::caffe::ImageDataParameter;
 
 use super::batches::{Batches, Plan};
 use crate::data::db::{Lazy, Payload};
-use crate::data::image::{decode, resize, resize_nearest};
+use crate::data::image::{decode, decode_resized, resize_nearest};
 use crate::data::labels::Labels;
 use crate::data::list::entries;
 use crate::data::{Color, Folder, Item, Pixels, Record, Source, Transform};
@@ -161,11 +161,14 @@ impl Lazy for Entry {
     fn item(&self, _: Color) -> Result<Item, String> {
         let path = self.look.folder.find(SOURCE, &self.path).map_err(|e| e.why)?;
         let bytes = read_patiently(&path).map_err(|e| format!("can't read the file: {e}"))?;
-        let mut picture = decode(&bytes, self.look.color)?;
-        if let Some([height, width]) = self.look.size {
-            let resized = if self.look.nearest { resize_nearest } else { resize };
-            picture = resized(&picture, height, width);
-        }
+        let color = self.look.color;
+        let picture = match self.look.size {
+            None => decode(&bytes, color)?,
+            Some([height, width]) if self.look.nearest => {
+                resize_nearest(&decode(&bytes, color)?, height, width)
+            }
+            Some(size) => decode_resized(&bytes, color, size)?,
+        };
         let pixels = Pixels::U8(picture.data);
         Ok(Item { shape: picture.shape, pixels, label: self.label })
     }
