@@ -63,6 +63,7 @@ pub fn decode_resized(bytes: &[u8], color: Color, size: [usize; 2]) -> Result<Pi
 }
 
 /// A picture as its decoder leaves it: pixel by pixel.
+#[cfg_attr(not(feature = "images"), allow(dead_code))]
 struct Decoded {
     data: Vec<u8>,
     /// Height, width.
