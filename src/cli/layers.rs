@@ -31,7 +31,7 @@ pub fn run(args: LayersArgs) -> Result<(), Failure> {
     }
     let Some(name) = args.type_name else {
         if args.json {
-            let all: Vec<Value> = registry.kinds().map(|kind| entry(kind)).collect();
+            let all: Vec<Value> = registry.kinds().map(entry).collect();
             say(&json!(all).to_string());
             return Ok(());
         }
