@@ -245,19 +245,18 @@ mod tests {
 
     #[test]
     fn values_share_memory_where_their_times_do_not_touch() {
-        let spans: [(usize, &[(usize, usize)]); 5] = [
-            (4, &[(0, 3)]),
-            (9, &[(2, 5)]),
-            (4, &[(4, 6)]),
-            (9, &[(0, 1), (6, 9)]),
-            (2, &[(7, 7)]),
-        ];
-        let of = |(s, &(len, spans)): (usize, &(usize, &[(usize, usize)]))| Value {
-            place: Place::Data(s),
+        let of = |len: usize, spans: &[(usize, usize)]| Value {
+            place: Place::Data(0),
             len,
             spans: spans.into(),
         };
-        let values: Vec<Value> = spans.iter().enumerate().map(of).collect();
+        let values = [
+            of(4, &[(0, 3)]),
+            of(9, &[(2, 5)]),
+            of(4, &[(4, 6)]),
+            of(9, &[(0, 1), (6, 9)]),
+            of(2, &[(7, 7)]),
+        ];
         let (homes, lens) = assign(&values);
         assert_eq!(homes, [1, 0, 1, 0, 1]);
         assert_eq!(lens, [9, 4]);
