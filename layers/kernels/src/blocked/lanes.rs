@@ -1,6 +1,7 @@
 //! The few vector operations on a block of 16 channels, for each instruction set.
 
 use super::LANES;
+use super::wide::Wide;
 use crate::Kernels;
 use crate::table::Isa;
 #[cfg(target_arch = "x86_64")]
@@ -14,6 +15,8 @@ use crate::table::{with_avx2, with_avx512};
 pub(crate) trait Lanes: Copy {
     /// How many of them the machine holds.
     const REGISTERS: usize;
+    /// 16 doubles.
+    type Wide: Wide;
     unsafe fn splat(value: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
@@ -28,6 +31,13 @@ pub(crate) trait Lanes: Copy {
     unsafe fn min(self, other: Self) -> Self;
     /// Elements of both by turns: of the first halves, of the second halves.
     unsafe fn zip(self, other: Self) -> [Self; 2];
+    /// `self` where `a` is larger than `b`, else 0.
+    unsafe fn where_greater(self, a: Self, b: Self) -> Self;
+    /// The same numbers as doubles.
+    unsafe fn widen(self) -> Self::Wide;
+    /// Asks for a cache line that is wanted soon; any address will do.
+    #[inline(always)]
+    fn prefetch(_: *const f32) {}
 }
 
 /// Plain numbers, which the compiler turns into what the machine has.
@@ -43,6 +53,7 @@ impl Plain {
 
 impl Lanes for Plain {
     const REGISTERS: usize = 8;
+    type Wide = [f64; LANES];
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Plain {
@@ -96,6 +107,16 @@ impl Lanes for Plain {
         let element = |i: usize| if i.is_multiple_of(2) { self.0[i / 2] } else { other.0[i / 2] };
         [Plain(std::array::from_fn(element)), Plain(std::array::from_fn(|i| element(i + LANES)))]
     }
+
+    #[inline(always)]
+    unsafe fn where_greater(self, a: Plain, b: Plain) -> Plain {
+        Plain(std::array::from_fn(|l| if a.0[l] > b.0[l] { self.0[l] } else { 0.0 }))
+    }
+
+    #[inline(always)]
+    unsafe fn widen(self) -> [f64; LANES] {
+        self.0.map(f64::from)
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -109,6 +130,7 @@ pub(super) mod x86 {
 
     impl Lanes for Two {
         const REGISTERS: usize = 8;
+        type Wide = [__m256d; 4];
 
         #[inline(always)]
         unsafe fn splat(value: f32) -> Two {
@@ -187,10 +209,41 @@ pub(super) mod x86 {
                 [first, second]
             }
         }
+
+        #[inline(always)]
+        unsafe fn where_greater(self, a: Two, b: Two) -> Two {
+            // SAFETY: the caller has the instruction set.
+            unsafe {
+                Two(
+                    _mm256_and_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a.0, b.0), self.0),
+                    _mm256_and_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a.1, b.1), self.1),
+                )
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn widen(self) -> [__m256d; 4] {
+            // SAFETY: the caller has the instruction set.
+            unsafe {
+                [
+                    _mm256_cvtps_pd(_mm256_castps256_ps128(self.0)),
+                    _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(self.0)),
+                    _mm256_cvtps_pd(_mm256_castps256_ps128(self.1)),
+                    _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(self.1)),
+                ]
+            }
+        }
     }
 
     impl Lanes for __m512 {
         const REGISTERS: usize = 32;
+        type Wide = [__m512d; 2];
+
+        #[inline(always)]
+        fn prefetch(at: *const f32) {
+            // SAFETY: a hint, which faults nowhere.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+        }
 
         #[inline(always)]
         unsafe fn splat(value: f32) -> __m512 {
@@ -257,6 +310,23 @@ pub(super) mod x86 {
                 [
                     _mm512_permutex2var_ps(self, first, other),
                     _mm512_permutex2var_ps(self, second, other),
+                ]
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn where_greater(self, a: __m512, b: __m512) -> __m512 {
+            // SAFETY: the caller has the instruction set.
+            unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), self) }
+        }
+
+        #[inline(always)]
+        unsafe fn widen(self) -> [__m512d; 2] {
+            // SAFETY: the caller has the instruction set.
+            unsafe {
+                [
+                    _mm512_cvtps_pd(_mm512_castps512_ps256(self)),
+                    _mm512_cvtps_pd(_mm512_extractf32x8_ps::<1>(self)),
                 ]
             }
         }

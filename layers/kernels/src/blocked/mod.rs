@@ -25,6 +25,7 @@ mod reorder;
 mod strided;
 mod tile;
 mod weights;
+mod wide;
 mod winograd;
 
 pub use aligned::AlignedVec;

@@ -1,15 +1,20 @@
 //! Statistics per channel of blocked activations, and what normalises by them.
 //!
-//! Sums are taken in f64, image by image and block by block, and added in that order.
+//! Sums are taken in f64, image by image and block by block, and added in that order. The loops name
+//! their registers: left to the compiler they became gathers over pixels, four times slower.
 
+use std::ops::Range;
+
+use super::lanes::{Lanes, WithLanes};
 use super::layout::{Blocked, BlockedRef, for_each_plane};
+use super::wide::Wide;
 use super::{LANES, for_each_task};
 use crate::Kernels;
 use crate::norm::{Channel, Normalizer};
 use crate::shared::Shared;
 
 /// A number for each channel of a block.
-type Pixel<T> = [T; LANES];
+type Pixel = [f32; LANES];
 
 impl Kernels {
     /// mean\[c\] and var\[c\] (biased) of a blob without halo, as [`Kernels::moments`].
@@ -22,14 +27,12 @@ impl Kernels {
             var.fill(0.0);
             return;
         }
-        let center = |block: usize| &x[of.at(0, block, 0)..][..LANES];
-        let centers: Vec<f32> = (0..of.blocks()).flat_map(|b| center(b).to_vec()).collect();
-        let sums = self.sums_blocked(of, x, x, &centers, |x, _, center| {
-            let d = f64::from(x) - f64::from(center);
-            [d, d * d]
-        });
+        // The first pixel: what is near the mean costs no digits.
+        let centers: Vec<Pixel> =
+            (0..of.blocks()).map(|block| pixel(&x[of.at(0, block, 0)..])).collect();
+        let sums = self.sums_blocked(of, &Moments { x, centers: &centers });
         let count = (of.n * of.h * of.w) as f64;
-        let results = mean.iter_mut().zip(var).zip(&sums).zip(&centers);
+        let results = mean.iter_mut().zip(var).zip(&sums).zip(centers.as_flattened());
         for (((mean, var), [sum, squares]), &center) in results {
             let offset = sum / count;
             *mean = (f64::from(center) + offset) as f32;
@@ -41,11 +44,9 @@ impl Kernels {
 
     /// out\[c\] += sum of x over images and pixels.
     pub fn sum_channels_blocked(&self, x: BlockedRef<'_>, out: &mut [f32]) {
-        let of = x.of;
-        assert_eq!(x.data.len(), of.len(), "the data is not as long as its layout says");
-        assert_eq!(out.len(), of.c, "one sum per channel");
-        let nothing = vec![0.0; of.blocks() * LANES];
-        let sums = self.sums_blocked(of, x.data, x.data, &nothing, |x, _, _: f32| [f64::from(x)]);
+        assert_eq!(x.data.len(), x.of.len(), "the data is not as long as its layout says");
+        assert_eq!(out.len(), x.of.c, "one sum per channel");
+        let sums = self.sums_blocked(x.of, &Sum(x.data));
         out.iter_mut().zip(sums).for_each(|(out, [sum])| *out += sum as f32);
     }
 
@@ -56,19 +57,8 @@ impl Kernels {
         let channels = padded(n.channels(), of);
         for_each_plane(of, y, |image, block, y| {
             let x = &x[of.at(image, block, 0)..][..of.plane()];
-            let [scale, shift, low] = of_block(&channels, block, |c| [c.scale, c.shift, c.low]);
-            self.vectorize(
-                #[inline(always)]
-                || {
-                    for (y, x) in y.as_chunks_mut::<LANES>().0.iter_mut().zip(x.as_chunks().0) {
-                        let x: &Pixel<f32> = x;
-                        for l in 0..LANES {
-                            let z = x[l] * scale[l] + shift[l];
-                            y[l] = if z <= low[l] { low[l] } else { z };
-                        }
-                    }
-                },
-            );
+            let channels = of_block(&channels, block);
+            self.with_lanes(Normalize { channels, x, y });
         });
     }
 
@@ -84,72 +74,26 @@ impl Kernels {
         assert_eq!(x.len(), of.len(), "the data is not as long as its layout says");
         assert_eq!(diff.len(), of.len(), "the data is not as long as its layout says");
         let mut channels = padded(n.channels(), of);
-        let found = self.sums_blocked(of, diff, x, &channels, |dy, x, of: Channel| {
-            let dz = f64::from(of.dz(dy, x));
-            [dz, dz * f64::from(of.x_norm(x))]
-        });
+        let found = self.sums_blocked(of, &Gradients { x, dy: diff, channels: &channels });
         Channel::learn(&mut channels, &found, (of.n * of.h * of.w) as f64, of.c, sums);
         for_each_plane(of, diff, |image, block, diff| {
             let x = &x[of.at(image, block, 0)..][..of.plane()];
-            let [scale, shift, low] = of_block(&channels, block, |c| [c.scale, c.shift, c.low]);
-            let [mean, mean_dz, slope] =
-                of_block(&channels, block, |c| [c.mean, c.mean_dz, c.mean_dz_x * c.inv_std]);
-            self.vectorize(
-                #[inline(always)]
-                || {
-                    let pixels = diff.as_chunks_mut::<LANES>().0.iter_mut();
-                    for (diff, x) in pixels.zip(x.as_chunks().0) {
-                        let x: &Pixel<f32> = x;
-                        let dy = *diff;
-                        for l in 0..LANES {
-                            let passes = x[l] * scale[l] + shift[l] > low[l];
-                            let dz = if passes { dy[l] } else { 0.0 };
-                            let expected = mean_dz[l] + slope[l] * (x[l] - mean[l]);
-                            diff[l] = (dz - expected) * scale[l];
-                        }
-                    }
-                },
-            );
+            let channels = of_block(&channels, block);
+            self.with_lanes(NormalizeBackward { channels, x, diff });
         });
     }
 
-    /// For each channel the sums of f(a, b, centers\[c\]) over images and pixels.
-    fn sums_blocked<C: Copy + Sync, const N: usize>(
-        &self,
-        of: Blocked,
-        a: &[f32],
-        b: &[f32],
-        centers: &[C],
-        f: impl Fn(f32, f32, C) -> [f64; N] + Sync,
-    ) -> Vec<[f64; N]> {
+    /// For each channel what is summed over images and pixels.
+    fn sums_blocked<const N: usize>(&self, of: Blocked, what: &impl Summed<N>) -> Vec<[f64; N]> {
         let blocks = of.blocks();
         let mut partials = vec![[[0.0; LANES]; N]; of.n * blocks];
         let shared = Shared::new(&mut partials);
         for_each_task(of.n * blocks, of.len(), |task| {
             let (image, block) = (task / blocks, task % blocks);
             let plane = of.at(image, block, 0)..of.at(image, block, 0) + of.plane();
-            let (a, b) = (a[plane.clone()].as_chunks().0, b[plane].as_chunks().0);
-            let mut centers_of = [centers[block * LANES]; LANES];
-            centers_of.copy_from_slice(&centers[block * LANES..][..LANES]);
-            let sums = self.vectorize(
-                #[inline(always)]
-                || {
-                    let mut sums = [[0.0; LANES]; N];
-                    for (a, b) in a.iter().zip(b) {
-                        let (a, b): (&Pixel<f32>, &Pixel<f32>) = (a, b);
-                        for l in 0..LANES {
-                            let found = f(a[l], b[l], centers_of[l]);
-                            for (sums, found) in sums.iter_mut().zip(found) {
-                                sums[l] += found;
-                            }
-                        }
-                    }
-                    sums
-                },
-            );
             // SAFETY: every task has a place of its own.
-            let place = unsafe { shared.range(task, 1) };
-            place[0] = sums;
+            let sums = unsafe { &mut shared.range(task, 1)[0] };
+            self.with_lanes(Sums { what, block, plane, sums });
         });
         let total = |channel: usize| {
             let (block, lane) = (channel / LANES, channel % LANES);
@@ -164,21 +108,239 @@ impl Kernels {
     }
 }
 
+/// N numbers per channel that are summed over pixels.
+///
+/// # Safety
+/// Methods may be called only where the instruction set of `L` is there.
+trait Summed<const N: usize>: Sync {
+    /// What the sums need of a block's channels, in registers.
+    type Channels<L: Lanes>: Copy;
+    unsafe fn channels<L: Lanes>(&self, block: usize) -> Self::Channels<L>;
+    /// Adds the pixel that begins at `at`.
+    unsafe fn add<L: Lanes>(&self, of: Self::Channels<L>, at: usize, sums: &mut [L::Wide; N]);
+}
+
+/// Σ (x − center), Σ (x − center)²
+struct Moments<'a> {
+    x: &'a [f32],
+    centers: &'a [Pixel],
+}
+
+impl Summed<2> for Moments<'_> {
+    type Channels<L: Lanes> = L::Wide;
+
+    #[inline(always)]
+    unsafe fn channels<L: Lanes>(&self, block: usize) -> L::Wide {
+        // SAFETY: a pixel is 16 floats.
+        unsafe { L::load(self.centers[block].as_ptr()).widen() }
+    }
+
+    #[inline(always)]
+    unsafe fn add<L: Lanes>(&self, center: L::Wide, at: usize, [sum, squares]: &mut [L::Wide; 2]) {
+        // SAFETY: a pixel is 16 floats.
+        unsafe {
+            let d = load::<L>(self.x, at).widen().sub(center);
+            *sum = sum.add(d);
+            *squares = squares.add_product(d, d);
+        }
+    }
+}
+
+/// Σ x
+struct Sum<'a>(&'a [f32]);
+
+impl Summed<1> for Sum<'_> {
+    type Channels<L: Lanes> = ();
+
+    #[inline(always)]
+    unsafe fn channels<L: Lanes>(&self, _: usize) {}
+
+    #[inline(always)]
+    unsafe fn add<L: Lanes>(&self, (): (), at: usize, [sum]: &mut [L::Wide; 1]) {
+        // SAFETY: the caller has the instruction set.
+        unsafe { *sum = sum.add(load::<L>(self.0, at).widen()) };
+    }
+}
+
+/// Σ dz, Σ dz · x̂, where dz is what the rectifier lets through of dy.
+struct Gradients<'a> {
+    x: &'a [f32],
+    dy: &'a [f32],
+    channels: &'a [Channel],
+}
+
+impl Summed<2> for Gradients<'_> {
+    type Channels<L: Lanes> = Registers<L>;
+
+    #[inline(always)]
+    unsafe fn channels<L: Lanes>(&self, block: usize) -> Registers<L> {
+        // SAFETY: the caller has the instruction set.
+        unsafe { Registers::load(&of_block(self.channels, block)) }
+    }
+
+    #[inline(always)]
+    unsafe fn add<L: Lanes>(
+        &self,
+        of: Registers<L>,
+        at: usize,
+        [sum, products]: &mut [L::Wide; 2],
+    ) {
+        // SAFETY: the caller has the instruction set.
+        unsafe {
+            let x = load::<L>(self.x, at);
+            let dz = of.dz(load(self.dy, at), x).widen();
+            *sum = sum.add(dz);
+            *products = products.add_product(dz, x.sub(of.mean).mul(of.inv_std).widen());
+        }
+    }
+}
+
+/// The sums over a plane.
+struct Sums<'a, S, const N: usize> {
+    what: &'a S,
+    block: usize,
+    plane: Range<usize>,
+    sums: &'a mut [[f64; LANES]; N],
+}
+
+impl<S: Summed<N>, const N: usize> WithLanes for Sums<'_, S, N> {
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        // SAFETY: the caller has the instruction set; sums are 16 doubles each.
+        unsafe {
+            let channels = self.what.channels::<L>(self.block);
+            let mut sums = [L::Wide::zero(); N];
+            for at in self.plane.step_by(LANES) {
+                self.what.add::<L>(channels, at, &mut sums);
+            }
+            for (to, sums) in self.sums.iter_mut().zip(sums) {
+                sums.store(to.as_mut_ptr());
+            }
+        }
+    }
+}
+
+struct Normalize<'a> {
+    channels: [Channel; LANES],
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl WithLanes for Normalize<'_> {
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        // SAFETY: the caller has the instruction set; a pixel is 16 floats.
+        unsafe {
+            let of = Registers::<L>::load(&self.channels);
+            for (y, x) in self.y.as_chunks_mut::<LANES>().0.iter_mut().zip(self.x.as_chunks().0) {
+                let x: &Pixel = x;
+                of.z(L::load(x.as_ptr())).max(of.low).store(y.as_mut_ptr());
+            }
+        }
+    }
+}
+
+struct NormalizeBackward<'a> {
+    channels: [Channel; LANES],
+    x: &'a [f32],
+    diff: &'a mut [f32],
+}
+
+impl WithLanes for NormalizeBackward<'_> {
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        // SAFETY: the caller has the instruction set; a pixel is 16 floats.
+        unsafe {
+            let of = Registers::<L>::load(&self.channels);
+            let mean_dz = row::<L>(&self.channels, |c| c.mean_dz);
+            let slope = row::<L>(&self.channels, |c| c.mean_dz_x * c.inv_std);
+            let pixels = self.diff.as_chunks_mut::<LANES>().0.iter_mut();
+            for (diff, x) in pixels.zip(self.x.as_chunks().0) {
+                let x: &Pixel = x;
+                let x = L::load(x.as_ptr());
+                let dz = of.dz(L::load(diff.as_ptr()), x);
+                let expected = mean_dz.add_product(slope, x.sub(of.mean));
+                dz.sub(expected).mul(of.scale).store(diff.as_mut_ptr());
+            }
+        }
+    }
+}
+
+/// What the channels of a block have, in registers.
+#[derive(Clone, Copy)]
+struct Registers<L> {
+    mean: L,
+    inv_std: L,
+    scale: L,
+    shift: L,
+    low: L,
+}
+
+impl<L: Lanes> Registers<L> {
+    /// # Safety
+    /// The instruction set is there, as for all methods.
+    #[inline(always)]
+    unsafe fn load(channels: &[Channel; LANES]) -> Registers<L> {
+        // SAFETY: passed on.
+        unsafe {
+            Registers {
+                mean: row(channels, |c| c.mean),
+                inv_std: row(channels, |c| c.inv_std),
+                scale: row(channels, |c| c.scale),
+                shift: row(channels, |c| c.shift),
+                low: row(channels, |c| c.low),
+            }
+        }
+    }
+
+    /// Before the rectifier.
+    #[inline(always)]
+    unsafe fn z(self, x: L) -> L {
+        // SAFETY: passed on.
+        unsafe { self.shift.add_product(x, self.scale) }
+    }
+
+    /// dy where the rectifier let z through.
+    #[inline(always)]
+    unsafe fn dz(self, dy: L, x: L) -> L {
+        // SAFETY: passed on.
+        unsafe { dy.where_greater(self.z(x), self.low) }
+    }
+}
+
+/// A number of each channel.
+///
+/// # Safety
+/// The instruction set of `L` is there.
+#[inline(always)]
+unsafe fn row<L: Lanes>(channels: &[Channel; LANES], f: impl Fn(&Channel) -> f32) -> L {
+    let numbers: Pixel = std::array::from_fn(|lane| f(&channels[lane]));
+    // SAFETY: 16 floats.
+    unsafe { L::load(numbers.as_ptr()) }
+}
+
+/// The pixel that begins at `at`.
+///
+/// # Safety
+/// The instruction set of `L` is there.
+#[inline(always)]
+unsafe fn load<L: Lanes>(data: &[f32], at: usize) -> L {
+    // SAFETY: 16 floats.
+    unsafe { L::load(data[at..][..LANES].as_ptr()) }
+}
+
+fn pixel(data: &[f32]) -> Pixel {
+    let mut pixel = [0.0; LANES];
+    pixel.copy_from_slice(&data[..LANES]);
+    pixel
+}
+
 /// One for each lane; those past the last channel give 0 for 0.
 fn padded(mut channels: Vec<Channel>, of: Blocked) -> Vec<Channel> {
     channels.resize(of.blocks() * LANES, Channel::default());
     channels
 }
 
-/// Three numbers of each channel of a block.
-fn of_block<const N: usize>(
-    channels: &[Channel],
-    block: usize,
-    f: impl Fn(&Channel) -> [f32; N],
-) -> [Pixel<f32>; N] {
-    let mut found = [[0.0; LANES]; N];
-    for (lane, channel) in channels[block * LANES..][..LANES].iter().enumerate() {
-        found.iter_mut().zip(f(channel)).for_each(|(found, value)| found[lane] = value);
-    }
-    found
+fn of_block(channels: &[Channel], block: usize) -> [Channel; LANES] {
+    std::array::from_fn(|lane| channels[block * LANES + lane])
 }

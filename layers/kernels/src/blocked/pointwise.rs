@@ -1,6 +1,7 @@
 //! What is done to each value by itself, where zero does not stay zero.
 
 use super::epilogue::{Act, Finish};
+use super::lanes::{Lanes, WithLanes};
 use super::layout::Blocked;
 use super::{LANES, for_each_task};
 use crate::blocks::SharedIo;
@@ -29,38 +30,41 @@ impl Kernels {
         let io = SharedIo::new(io);
         for_each_task(of.n * of.blocks(), of.len(), |task| {
             let (n, block) = (task / of.blocks(), task % of.blocks());
-            let channels = block * LANES..(block + 1) * LANES;
-            let factors = &factors[channels.clone()];
-            let (shifts, slopes) = (
-                &finish.bias[channels.clone()],
-                finish.slopes.as_ref().map(|slopes| &slopes[channels]),
-            );
-            self.vectorize(
-                #[inline(always)]
-                || {
-                    for y in 0..of.h {
-                        // SAFETY: every task has a block of an image of its own.
-                        let mut line = unsafe { io.range(of.at(n, block, y), of.w * LANES) };
-                        for x in (0..of.w * LANES).step_by(LANES) {
-                            let mut pixel = [0.0; LANES];
-                            pixel.copy_from_slice(&line.src()[x..x + LANES]);
-                            for l in 0..LANES {
-                                let mut v = pixel[l] * factors[l] + shifts[l];
-                                if let Some(slopes) = slopes {
-                                    v = if v > 0.0 { v } else { v * slopes[l] };
-                                }
-                                v = if finish.low > v { finish.low } else { v };
-                                pixel[l] = if finish.high < v { finish.high } else { v };
-                            }
-                            let to = line.part(x..x + LANES).into_dst();
-                            to.copy_from_slice(&pixel);
-                        }
-                        if finish.sweeps() {
-                            finish.sweep(block, line.into_dst());
-                        }
-                    }
-                },
-            );
+            let factors = &factors[block * LANES..][..LANES];
+            self.with_lanes(Affine { of, n, block, io: &io, factors, finish: &finish });
         });
+    }
+}
+
+/// A plane of [`Kernels::affine_blocked`].
+struct Affine<'a> {
+    of: Blocked,
+    n: usize,
+    block: usize,
+    io: &'a SharedIo<'a>,
+    factors: &'a [f32],
+    finish: &'a Finish,
+}
+
+impl WithLanes for Affine<'_> {
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        let Affine { of, n, block, io, factors, finish } = self;
+        // SAFETY: the caller has the instruction set; every task has a block of an image of its own,
+        // and pixels are 16 floats.
+        unsafe {
+            let (tail, factors) = (finish.tail::<L>(block), L::load(factors.as_ptr()));
+            for y in 0..of.h {
+                let mut line = io.range(of.at(n, block, y), of.w * LANES);
+                for x in (0..of.w * LANES).step_by(LANES) {
+                    let pixel = L::load(line.src()[x..x + LANES].as_ptr());
+                    let to = line.part(x..x + LANES).into_dst();
+                    tail.apply(pixel.mul(factors), std::ptr::null()).store(to.as_mut_ptr());
+                }
+                if finish.sweeps() {
+                    finish.sweep(block, line.into_dst());
+                }
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Pooling of blocked activations in training: where the maxima stood, and the gradients. Blobs have
 //! no halo.
 
+use super::lanes::{Lanes, WithLanes};
 use super::layout::{Blocked, BlockedMut, BlockedRef, for_each_plane};
 use super::{LANES, for_each_task};
 use crate::math::pick;
@@ -118,25 +119,36 @@ impl Kernels {
                 plane.fill(0.0);
             }
             let range = to.at(image, block, 0)..to.at(image, block, 0) + to.plane();
-            let pixels: &mut [[f32; LANES]] = plane.as_chunks_mut().0;
-            let dy = diff_dst[range].as_chunks::<LANES>().0;
-            self.vectorize(
-                #[inline(always)]
-                || {
-                    for (i, dy) in dy.iter().enumerate() {
-                        let (row, column) = (i / to.w, i % to.w);
-                        let size = down.divisor(row).max(1) * across.divisor(column).max(1);
-                        let share = dy.map(|dy| dy / size as f32);
-                        for y in down.span(row) {
-                            for pixel in &mut pixels[y * from.w..][across.span(column)] {
-                                for l in 0..LANES {
-                                    pixel[l] += share[l];
-                                }
-                            }
-                        }
-                    }
-                },
-            );
+            self.with_lanes(Share { axes: [down, across], dy: &diff_dst[range], plane });
         });
+    }
+}
+
+/// The gradient of means over a plane.
+struct Share<'a> {
+    axes: [&'a PoolWindow; 2],
+    dy: &'a [f32],
+    plane: &'a mut [f32],
+}
+
+impl WithLanes for Share<'_> {
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        let Share { axes: [down, across], dy, plane } = self;
+        let pixels: &mut [[f32; LANES]] = plane.as_chunks_mut().0;
+        for (i, dy) in dy.as_chunks::<LANES>().0.iter().enumerate() {
+            let (row, column) = (i / across.output, i % across.output);
+            let size = down.divisor(row).max(1) * across.divisor(column).max(1);
+            let share = dy.map(|dy| dy / size as f32);
+            // SAFETY: the caller has the instruction set; pixels are 16 floats.
+            unsafe {
+                let share = L::load(share.as_ptr());
+                for y in down.span(row) {
+                    for pixel in &mut pixels[y * across.input..][across.span(column)] {
+                        L::load(pixel.as_ptr()).add(share).store(pixel.as_mut_ptr());
+                    }
+                }
+            }
+        }
     }
 }
