@@ -287,14 +287,14 @@ impl Writer {
         }
     }
 
-    /// Means in the order of the channels, red first. Padding and mirroring belong to TRAIN.
+    /// Means in the order of the channels, blue first. Padding and mirroring belong to TRAIN.
     fn cifar_data(&mut self) {
         for (phase, set, batch, augment) in [
             ("TRAIN", "train", 128, "pad: 4 crop_size: 32 mirror: true "),
             ("TEST", "test", 100, ""),
         ] {
             let transform =
-                format!("{augment}mean_value: 125.3 mean_value: 123.0 mean_value: 113.9");
+                format!("{augment}mean_value: 113.9 mean_value: 123.0 mean_value: 125.3");
             let source = format!("data/cifar10/cifar10_{set}_lmdb");
             self.data(phase, &transform, &source, batch);
         }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use cortado::net::{LayerInfo, Net};
+use cortado::solver::Rehearsal;
 use cortado_layers::Phase;
 use serde_json::json;
 
@@ -13,7 +14,7 @@ use super::plan::Planned;
 use super::roofline::{Machine, Work, peak_memory};
 use super::{Failure, RunArgs, say, time_data};
 
-/// Time the forward and backward pass of every layer
+/// Time forward pass, backward pass and update of every layer
 #[derive(Args, Debug)]
 #[command(
     after_help = "Examples:\n  cortado time --model models/resnet50/deploy.prototxt --phase TEST --iterations 10\n  \
@@ -79,6 +80,8 @@ pub fn run(args: TimeArgs) -> Result<(), Failure> {
     let layers = net.layers().len();
     let mut forward = vec![0.0; layers];
     let mut backward = vec![0.0; layers];
+    let mut update = vec![0.0; layers];
+    let mut rehearsal = (phase == Phase::Train).then(|| Rehearsal::new(&net));
     let start = Instant::now();
     let pool = net.pool().clone();
     for iteration in 0..args.iterations {
@@ -90,6 +93,15 @@ pub fn run(args: TimeArgs) -> Result<(), Failure> {
             for (i, total) in backward.iter_mut().enumerate().rev() {
                 *total += timed(|| net.backward_range(i..i + 1))?;
             }
+            if let Some(rehearsal) = &mut rehearsal {
+                for (i, total) in update.iter_mut().enumerate() {
+                    let step = || -> Result<(), cortado::Error> {
+                        rehearsal.step(&mut net, i);
+                        Ok(())
+                    };
+                    *total += timed(step)?;
+                }
+            }
             Ok(())
         };
         pool.install(|| cortado_kernels::together(pass))?;
@@ -98,27 +110,35 @@ pub fn run(args: TimeArgs) -> Result<(), Failure> {
     drop(progress);
     let n = args.iterations as f64;
     let total = start.elapsed().as_secs_f64() * 1e3;
+    let updated = rehearsal.map(|rehearsal| {
+        let bytes = (0..layers).map(|i| rehearsal.bytes(&net, i)).collect();
+        update.iter_mut().for_each(|ms| *ms /= n);
+        Updated { ms: update, bytes }
+    });
     let mut net = net.deploy();
     let planned = Planned::time(&mut net, args.iterations)?;
     let machine = Machine::measure(net.pool());
     forward.iter_mut().chain(&mut backward).for_each(|ms| *ms /= n);
     let (layers, bwd): (f64, f64) = (forward.iter().sum(), backward.iter().sum());
+    let upd: Option<f64> = updated.as_ref().map(|updated| updated.ms.iter().sum());
     // What a pass costs: by plan where there is one.
     let (fwd, both) = match &planned {
         Some(planned) => (planned.mean(), planned.mean() + bwd),
-        None => (layers, total / n),
+        None => (layers, total / n - upd.unwrap_or(0.0)),
     };
     match args.json {
         true => {
-            let mut report = report(&args, &net, machine, &forward, &backward);
+            let passes = [&forward[..], &backward];
+            let mut report = report(&args, &net, machine, passes, updated.as_ref());
             report["forward_ms"] = fwd.into();
             report["backward_ms"] = bwd.into();
             report["forward_backward_ms"] = both.into();
             report["forward_by_layers_ms"] = layers.into();
+            report["update_ms"] = upd.into();
             report["plan"] = planned.as_ref().map(Planned::report).into();
             say(&report.to_string());
         }
-        false => table(&net, machine, &forward, &backward),
+        false => table(&net, machine, &forward, &backward, updated.as_ref()),
     }
     log::line(&format!("Average Forward pass: {fwd:.4} ms."));
     if let Some(planned) = &planned {
@@ -127,6 +147,9 @@ pub fn run(args: TimeArgs) -> Result<(), Failure> {
     }
     log::line(&format!("Average Backward pass: {bwd:.4} ms."));
     log::line(&format!("Average Forward-Backward: {both:.4} ms."));
+    if let Some(upd) = upd {
+        log::line(&format!("Average Update: {upd:.4} ms (SGD with momentum and decay)."));
+    }
     log::line(&format!("Total Time: {total:.4} ms."));
     log_memory();
     log::line("*** Benchmark ends ***");
@@ -163,13 +186,38 @@ fn timed<T, E: Into<cortado::Error>>(
     Ok(start.elapsed().as_secs_f64() * 1e3)
 }
 
-fn table(net: &Net, machine: Machine, forward: &[f64], backward: &[f64]) {
-    let total: f64 = forward.iter().chain(backward).sum();
+/// What the updates of each layer took.
+struct Updated {
+    ms: Vec<f64>,
+    bytes: Vec<u64>,
+}
+
+impl Updated {
+    fn gb_per_s(ms: f64, bytes: u64) -> f64 {
+        bytes as f64 / (ms * 1e6).max(1e-9)
+    }
+}
+
+fn table(
+    net: &Net,
+    machine: Machine,
+    forward: &[f64],
+    backward: &[f64],
+    updated: Option<&Updated>,
+) {
+    let update = updated.map_or(&[][..], |updated| &updated.ms);
+    let total: f64 = forward.iter().chain(backward).chain(update).sum();
     let share = |ms: f64| if total > 0.0 { 100.0 * ms / total } else { 0.0 };
     let width = net.layers().map(|layer| layer.name().chars().count()).max().unwrap_or(5).max(5);
     let head = Machine::head();
+    let update_head =
+        updated.map_or(String::new(), |_| format!(" {:>10} {:>6} {:>7}", "update ms", "%", "GB/s"));
+    let update = |ms: f64, bytes: u64| match bytes {
+        0 => format!(" {:>10} {:>6} {:>7}", "-", "-", "-"),
+        _ => format!(" {ms:>10.4} {:>6.1} {:>7.1}", share(ms), Updated::gb_per_s(ms, bytes)),
+    };
     say(&format!(
-        "{:width$}  {:16} {:>11} {:>6} {head} {:>12} {:>6} {head}",
+        "{:width$}  {:16} {:>11} {:>6} {head} {:>12} {:>6} {head}{update_head}",
         "layer", "type", "forward ms", "%", "backward ms", "%"
     ));
     for (i, layer) in net.layers().enumerate() {
@@ -183,7 +231,10 @@ fn table(net: &Net, machine: Machine, forward: &[f64], backward: &[f64]) {
         let type_name = layer.def().r#type();
         let (name, share) = (layer.name(), share(f));
         let forward = machine.columns(there, f);
-        say(&format!("{name:width$}  {type_name:16} {f:>11.4} {share:>6.1} {forward} {backward}"));
+        let update = updated.map_or(String::new(), |of| update(of.ms[i], of.bytes[i]));
+        say(&format!(
+            "{name:width$}  {type_name:16} {f:>11.4} {share:>6.1} {forward} {backward}{update}"
+        ));
     }
     let (f, b): (f64, f64) = (forward.iter().sum(), backward.iter().sum());
     let (f_share, b_share) = (share(f), share(b));
@@ -194,8 +245,10 @@ fn table(net: &Net, machine: Machine, forward: &[f64], backward: &[f64]) {
         })
     });
     let [there, back] = [machine.columns(all[0], f), machine.columns(all[1], b)];
+    let update =
+        updated.map_or(String::new(), |of| update(of.ms.iter().sum(), of.bytes.iter().sum()));
     say(&format!(
-        "{:width$}  {:16} {f:>11.4} {f_share:>6.1} {there} {b:>12.4} {b_share:>6.1} {back}",
+        "{:width$}  {:16} {f:>11.4} {f_share:>6.1} {there} {b:>12.4} {b_share:>6.1} {back}{update}",
         "total", ""
     ));
 }
@@ -211,22 +264,28 @@ fn report(
     args: &TimeArgs,
     net: &Net,
     machine: Machine,
-    forward: &[f64],
-    backward: &[f64],
+    [forward, backward]: [&[f64]; 2],
+    updated: Option<&Updated>,
 ) -> serde_json::Value {
     let layers: Vec<_> = net
         .layers()
         .enumerate()
         .map(|(i, layer)| {
             let [there, back] = work(layer);
-            json!({
+            let mut row = json!({
                 "name": layer.name(),
                 "type": layer.def().r#type(),
                 "forward_ms": forward[i],
                 "backward_ms": backward[i],
                 "forward": machine.json(there, forward[i]),
                 "backward": machine.json(back, backward[i]),
-            })
+            });
+            if let Some(Updated { ms, bytes }) = updated {
+                row["update_ms"] = ms[i].into();
+                let gb_per_s = Updated::gb_per_s(ms[i], bytes[i]);
+                row["update"] = json!({ "bytes": bytes[i], "gb_per_s": gb_per_s });
+            }
+            row
         })
         .collect();
     json!({

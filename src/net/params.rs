@@ -4,6 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use cortado_layers::{ParamKind, Shape};
+use rayon::ThreadPool;
+use rayon::prelude::*;
+
+/// Floats that a thread clears at once.
+const CHUNK: usize = 1 << 16;
 
 /// Number of a parameter in its store.
 pub type ParamId = usize;
@@ -118,6 +123,18 @@ impl ParamStore {
     }
 
     /// Says that parameters change.
+    /// The same on the threads of a pool: one alone does not keep the memory busy.
+    pub(crate) fn clear_diffs_on(&mut self, pool: &ThreadPool) {
+        pool.install(|| self.diffs.par_chunks_mut(CHUNK).for_each(|part| part.fill(0.0)));
+    }
+
+    /// Sets the diff of one parameter to zero.
+    pub(crate) fn clear_diff(&mut self, id: ParamId) {
+        if self.params[id].kind == ParamKind::Weight && !self.diffs.is_empty() {
+            self.diffs[self.params[id].range.clone()].fill(0.0);
+        }
+    }
+
     pub(crate) fn touch(&mut self, ids: impl Iterator<Item = ParamId>) {
         ids.for_each(|id| self.params[id].version += 1);
     }

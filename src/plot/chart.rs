@@ -85,7 +85,7 @@ fn draw(panel: &Panel, top: f64, out: &mut String) -> std::fmt::Result {
             shown(x)
         )?;
     }
-    for y in ticks(y0, y1, 6.0) {
+    for y in if log { decades(y0, y1) } else { ticks(y0, y1, 6.0) } {
         let told = shown(if log { 10f64.powf(y) } else { y });
         writeln!(
             out,
@@ -140,6 +140,17 @@ fn draw(panel: &Panel, top: f64, out: &mut String) -> std::fmt::Result {
 
 fn has_place(x: f64, y: f64) -> bool {
     x.abs() < FAR && y.abs() < FAR
+}
+
+/// The logarithms of round numbers between two logarithms: 1, 2 and 5 of each decade where there are few.
+fn decades(low: f64, high: f64) -> Vec<f64> {
+    let every = ((high - low) / 8.0).ceil().max(1.0) as usize;
+    let parts: &[f64] = if high - low <= 4.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+    (low.floor() as i32..=high.floor() as i32)
+        .step_by(every)
+        .flat_map(|decade| parts.iter().map(move |part| f64::from(decade) + part.log10()))
+        .filter(|y| (low..=high + 1e-9).contains(y))
+        .collect()
 }
 
 /// Round numbers between two, about so many.

@@ -89,7 +89,8 @@ impl Solver {
                 Request::Nothing => {}
             }
             self.begin();
-            self.net.store.clear_diffs();
+            let pool = self.net.pool().clone();
+            self.net.store.clear_diffs_on(&pool);
             let due = interval > 0 && self.iter.is_multiple_of(interval);
             if due && (self.iter > 0 || self.param.test_initialization()) {
                 let tested = self.test_all(watcher)?;
@@ -240,7 +241,8 @@ impl Solver {
         let (store, history) = (&mut self.net.store, &mut self.history);
         let clip = threads::pass(&pool, || {
             let clip = update.clip(store);
-            update.apply(store, history);
+            let factor = clip.map_or(1.0, |(_, factor)| factor as f32);
+            update.apply(store, history, factor);
             clip
         });
         if let Some((norm, factor)) = clip {

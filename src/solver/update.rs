@@ -1,10 +1,10 @@
 //! How gradients become weights: clipping, averaging, decay, the six rules of the original, and two of ours.
 
-use cortado_kernels::Kernels;
+use cortado_kernels::{Decay, Gradient, Kernels};
 use cortado_layers::ParamKind;
 use cortado_proto::caffe::SolverParameter;
 
-use crate::net::{Param, ParamStore};
+use crate::net::{Param, ParamId, ParamStore};
 
 /// The rule by which weights are updated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +74,8 @@ pub(crate) struct Update<'a> {
 }
 
 impl Update<'_> {
-    /// Scales all diffs down when their L2 norm (summed over `iter_size`, decay not included: the
-    /// original's order) exceeds `clip_gradients`. Gives norm and factor when it did.
+    /// Norm of all diffs and the factor that scales them down, when their L2 norm (summed over
+    /// `iter_size`, decay not included: the original's order) exceeds `clip_gradients`.
     pub fn clip(&self, store: &mut ParamStore) -> Option<(f64, f64)> {
         let limit = f64::from(self.param.clip_gradients());
         if limit < 0.0 {
@@ -83,53 +83,55 @@ impl Update<'_> {
         }
         let (_, _, diffs) = store.for_update();
         let norm = self.k.sum_sq(diffs).sqrt();
-        if norm <= limit {
-            return None;
-        }
-        let factor = limit / norm;
-        self.k.scale(factor as f32, diffs);
-        Some((norm, factor))
+        (norm > limit).then(|| (norm, limit / norm))
     }
 
-    /// Averages the diffs over `iter_size`, adds the decay, updates the weights.
-    pub fn apply(&self, store: &mut ParamStore, history: &mut [Vec<f32>; 2]) {
-        let iter_size = self.param.iter_size().max(1);
+    /// Scales the diffs by `clip`, averages them over `iter_size`, adds the decay, updates the weights.
+    pub fn apply(&self, store: &mut ParamStore, history: &mut [Vec<f32>; 2], clip: f32) {
+        self.apply_to(store, history, clip, 0..store.params().len());
+    }
+
+    /// The same for some parameters.
+    pub fn apply_to(
+        &self,
+        store: &mut ParamStore,
+        history: &mut [Vec<f32>; 2],
+        clip: f32,
+        ids: impl Iterator<Item = ParamId>,
+    ) {
+        let scale = clip / self.param.iter_size().max(1) as f32;
         let (params, weights, diffs) = store.for_update();
-        if iter_size > 1 {
-            self.k.scale(1.0 / iter_size as f32, diffs);
-        }
         let [first, second] = history;
-        for param in params.iter().filter(|param| param.kind == ParamKind::Weight) {
+        for param in ids.map(|id| &params[id]).filter(|param| param.kind == ParamKind::Weight) {
             let range = param.range.clone();
             let second = second.get_mut(range.clone()).unwrap_or(&mut []);
             let decay = self.param.weight_decay() * param.decay_mult;
             let (w, g) = (&mut weights[range.clone()], &mut diffs[range.clone()]);
-            let rate = self.rate * param.lr_mult * self.trust(param, w, g, decay);
-            if decay != 0.0 && self.rule == UpdateRule::AdamW {
-                self.k.scale(1.0 - rate * decay, w);
-            } else if decay != 0.0 {
-                match self.regularization {
-                    Regularization::L2 => self.k.regularize_l2(g, w, decay),
-                    Regularization::L1 => self.k.regularize_l1(g, w, decay),
-                }
-            }
+            let rate = self.rate * param.lr_mult * self.trust(param, w, g, scale, decay);
+            let decay = match (self.rule, self.regularization) {
+                _ if decay == 0.0 => Decay::None,
+                (UpdateRule::AdamW, _) => Decay::Weights(1.0 - rate * decay),
+                (_, Regularization::L2) => Decay::L2(decay),
+                (_, Regularization::L1) => Decay::L1(decay),
+            };
+            let g = Gradient { values: g, scale, decay };
             self.rule(w, g, &mut first[range], second, rate);
         }
     }
 
     /// LARS's factor of the rate.
-    fn trust(&self, param: &Param, w: &[f32], g: &[f32], decay: f32) -> f32 {
+    fn trust(&self, param: &Param, w: &[f32], g: &[f32], scale: f32, decay: f32) -> f32 {
         if self.rule != UpdateRule::Lars || param.shape.len() < 2 {
             return 1.0;
         }
-        let (w, g) = (self.k.sum_sq(w).sqrt(), self.k.sum_sq(g).sqrt());
+        let (w, g) = (self.k.sum_sq(w).sqrt(), self.k.sum_sq(g).sqrt() * f64::from(scale));
         match w > 0.0 && g > 0.0 {
             true => (f64::from(self.param.larc_eta()) * w / (g + f64::from(decay) * w)) as f32,
             false => 1.0,
         }
     }
 
-    fn rule(&self, w: &mut [f32], g: &[f32], h: &mut [f32], h2: &mut [f32], rate: f32) {
+    fn rule(&self, w: &mut [f32], g: Gradient<'_>, h: &mut [f32], h2: &mut [f32], rate: f32) {
         let (k, p) = (self.k, self.param);
         match self.rule {
             UpdateRule::Sgd | UpdateRule::Lars => k.sgd(w, g, h, rate, p.momentum()),

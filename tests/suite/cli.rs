@@ -729,6 +729,29 @@ fn pictures_are_classified_in_the_channel_order_that_was_asked_for() {
 }
 
 #[test]
+fn time_tells_forward_backward_and_update_of_every_layer() {
+    let net = "models/lenet/train_test.prototxt";
+    for (phase, updates) in [("TRAIN", true), ("TEST", false)] {
+        let arguments = ["time", "--model", net, "--phase", phase, "--iterations", "1", "--json"];
+        let output = cortado(&arguments);
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|e| panic!("{phase}: {e}: {}", stderr(&output)));
+        let layers = told["layers"].as_array().cloned().unwrap_or_default();
+        let conv =
+            layers.iter().find(|layer| layer["name"] == "conv1").cloned().unwrap_or_default();
+        for field in ["forward_ms", "backward_ms"] {
+            assert!(conv[field].as_f64() > Some(0.0), "{phase}: {conv}");
+        }
+        // 20 x 1 x 5 x 5 weights and 20 biases, seven times 4 bytes.
+        let bytes = updates.then_some(520 * 28);
+        assert_eq!(conv["update"]["bytes"].as_u64(), bytes, "{phase}: {conv}");
+        assert_eq!(told["update_ms"].as_f64() > Some(0.0), updates, "{phase}: {told}");
+        let is_logged = stderr(&output).contains("Average Update: ");
+        assert_eq!(is_logged, updates, "{phase}: {}", stderr(&output));
+    }
+}
+
+#[test]
 fn the_time_of_the_data_needs_a_net_that_reads_some() {
     let output = cortado(&["time", "--model", "models/lenet/deploy.prototxt", "--data"]);
     assert_eq!(output.status.code(), Some(1));

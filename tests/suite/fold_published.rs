@@ -21,7 +21,7 @@ const SMALL: [&str; 3] = [
     "farmingyard+ShuffleNet/shufflenet_1x_g3_deploy.prototxt",
     "cvjena+cnn-models/ResNet_preact/ResNet10_cvgj/deploy.prototxt",
 ];
-const LARGE: [&str; 8] = [
+const LARGE: [&str; 9] = [
     "KaimingHe+deep-residual-networks/prototxt/ResNet-50-deploy.prototxt",
     "KaimingHe+deep-residual-networks/prototxt/ResNet-101-deploy.prototxt",
     "KaimingHe+deep-residual-networks/prototxt/ResNet-152-deploy.prototxt",
@@ -30,6 +30,7 @@ const LARGE: [&str; 8] = [
     "shicai+SENet-Caffe/se_resnet_50_v1_deploy.prototxt",
     "SnailTyan+caffe-model-zoo/BN-GoogLeNet/deploy.prototxt",
     "SnailTyan+caffe-model-zoo/Inception-v3/deploy.prototxt",
+    "shicai+DenseNet-Caffe/DenseNet_121.prototxt",
 ];
 
 #[test]

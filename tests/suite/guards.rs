@@ -47,7 +47,6 @@ const EUCLIDEAN: &str = r#"
 #[test]
 fn numbers_that_are_none_stop_training_at_the_layer_they_begin_in() {
     let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
-    let prefix = folder.path().join("run").display().to_string();
     let constant = r#"type: "constant" value: 1"#;
     // Data, layers, rate, the layer, what of it.
     let overflow = r#"layer { name: "e" type: "Exp" bottom: "a" top: "e" exp_param { scale: 100 } }
@@ -58,9 +57,12 @@ fn numbers_that_are_none_stop_training_at_the_layer_they_begin_in() {
         (r#"type: "constant" value: inf"#, EUCLIDEAN, 0.1, "d", "top blob `x` holds inf"),
         (constant, overflow, 0.1, "e", "top blob `e` holds inf"),
         (constant, EUCLIDEAN, 1e30, "b", "top blob `b` holds"),
+        // The update itself overflows: the weights are none, and must not be saved.
+        (constant, EUCLIDEAN, 3e38, "a", "parameter 0 holds -inf"),
     ];
     let mut failures = Vec::new();
-    for (data, layers, rate, layer, what) in table {
+    for (row, (data, layers, rate, layer, what)) in table.into_iter().enumerate() {
+        let prefix = folder.path().join(format!("run{row}"));
         let more = format!("base_lr: {rate} max_iter: 20 snapshot_prefix: {prefix:?}");
         let text = text(data, layers, &more);
         let mut lines = Lines::default();
@@ -81,7 +83,7 @@ fn numbers_that_are_none_stop_training_at_the_layer_they_begin_in() {
             failures.push(told.clone());
         }
         // What was done before is kept, unless the weights themselves are none.
-        let (_, state) = cortado::solver::snapshot_names(&folder.path().join("run"), solver.iter());
+        let (_, state) = cortado::solver::snapshot_names(&prefix, solver.iter());
         let kept = state.is_file() == solver.net().store.is_finite();
         let said = solver.net().store.is_finite()
             || lines.0.iter().any(|line| line.contains("the weights are not finite"));

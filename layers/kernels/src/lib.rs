@@ -37,6 +37,7 @@ pub use norm::Normalizer;
 pub use pool::{PoolGeometry, PoolWindow, Round};
 pub use table::{Kernels, available, kernels, select};
 pub use team::{deal, tasks_shared, together};
+pub use update::{Decay, Gradient};
 
 /// How a result lands in its destination.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -2,7 +2,7 @@
 
 mod support;
 
-use cortado_kernels::{Kernels, available, reference};
+use cortado_kernels::{Decay, Gradient, Kernels, available, reference};
 use support::*;
 
 const N: usize = 50_003;
@@ -20,7 +20,7 @@ fn f(x: f32) -> f64 {
 
 /// A rule applied by the kernel and, element by element in f64, by its twin.
 fn check(
-    run: impl Fn(&Kernels, &mut [f32], &[f32], &mut [f32], &mut [f32]) + Sync,
+    run: impl Fn(&Kernels, &mut [f32], Gradient<'_>, &mut [f32], &mut [f32]) + Sync,
     twin: impl Fn(f64, f64, [f64; 2]) -> (f64, [f64; 2]),
 ) {
     let [w, g, h0, h1] = state();
@@ -34,8 +34,8 @@ fn check(
     }
     for k in available() {
         let after = || {
-            let [mut w, g, mut h0, mut h1] = state();
-            run(k, &mut w, &g, &mut h0, &mut h1);
+            let [mut w, mut g, mut h0, mut h1] = state();
+            run(k, &mut w, (&mut g[..]).into(), &mut h0, &mut h1);
             [w, h0, h1].concat()
         };
         assert_close(&after(), &expected.concat(), 1e-6, 1e-6);
@@ -104,14 +104,20 @@ fn adam_follows_its_rule() {
 }
 
 #[test]
-fn decay_adds_the_weight_or_its_sign() {
+fn gradients_are_scaled_and_weights_decay_in_the_same_sweep() {
+    // Scale, decay, then gradients and weights behind a step of rate 1 without momentum.
+    let table: [(f32, Decay, [f32; 4], [f32; 4]); 5] = [
+        (1.0, Decay::None, [1.0; 4], [1.0, -4.0, -1.0, -1.0]),
+        (0.25, Decay::None, [0.25; 4], [1.75, -3.25, -0.25, -0.25]),
+        (1.0, Decay::L2(0.5), [2.0, -0.5, 1.0, 1.0], [0.0, -2.5, -1.0, -1.0]),
+        (2.0, Decay::L1(0.5), [2.5, 1.5, 2.0, 2.0], [-0.5, -4.5, -2.0, -2.0]),
+        (1.0, Decay::Weights(0.5), [1.0; 4], [0.0, -2.5, -1.0, -1.0]),
+    ];
     for k in available() {
-        let w = [2.0, -3.0, 0.0, -0.0];
-        let mut g = [1.0; 4];
-        k.regularize_l2(&mut g, &w, 0.5);
-        assert_eq!(g, [2.0, -0.5, 1.0, 1.0]);
-        let mut g = [1.0; 4];
-        k.regularize_l1(&mut g, &w, 0.5);
-        assert_eq!(g, [1.5, 0.5, 1.0, 1.0]);
+        for (scale, decay, slope, moved) in table {
+            let (mut w, mut g, mut v) = ([2.0, -3.0, 0.0, -0.0], [1.0; 4], [0.0; 4]);
+            k.sgd(&mut w, Gradient { values: &mut g, scale, decay }, &mut v, 1.0, 0.0);
+            assert_eq!((g, w), (slope, moved), "{scale}, {decay:?}");
+        }
     }
 }
