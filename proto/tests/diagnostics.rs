@@ -45,6 +45,28 @@ error: `ReLUParameter` has no field `slope`
 }
 
 #[test]
+fn a_number_that_starts_with_0_is_told_once() {
+    let octal = "a number that starts with 0 is octal: digits 0 to 7 only";
+    let whole = "a number that is no integer must not start with 0 and another digit";
+    let table = [
+        ("09", octal),
+        ("01.5", whole),
+        ("08.5", whole),
+        ("01e3", whole),
+        ("01.5E-3", whole),
+        ("01f", whole),
+    ];
+    for (number, told) in table {
+        let text = format!("base_lr: {number}");
+        let expected = format!("error: {told}\n  --> s.prototxt:1:10\n    |  {text}");
+        assert_eq!(shown::<SolverParameter>("s.prototxt", &text), expected);
+    }
+    let fine =
+        text::parse_strict::<SolverParameter>(&Source::new("s", "display: 017 base_lr: 0.5"));
+    assert_eq!(fine.map(|found| found.message.display), Ok(Some(15)));
+}
+
+#[test]
 fn misspelt_enum_value() {
     assert_eq!(
         net("layer { pooling_param {\n\tpool: AVG } }"),

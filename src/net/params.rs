@@ -122,7 +122,6 @@ impl ParamStore {
         self.diffs.fill(0.0);
     }
 
-    /// Says that parameters change.
     /// The same on the threads of a pool: one alone does not keep the memory busy.
     pub(crate) fn clear_diffs_on(&mut self, pool: &ThreadPool) {
         pool.install(|| self.diffs.par_chunks_mut(CHUNK).for_each(|part| part.fill(0.0)));
@@ -135,6 +134,7 @@ impl ParamStore {
         }
     }
 
+    /// Says that parameters change.
     pub(crate) fn touch(&mut self, ids: impl Iterator<Item = ParamId>) {
         ids.for_each(|id| self.params[id].version += 1);
     }

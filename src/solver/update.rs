@@ -76,13 +76,12 @@ pub(crate) struct Update<'a> {
 impl Update<'_> {
     /// Norm of all diffs and the factor that scales them down, when their L2 norm (summed over
     /// `iter_size`, decay not included: the original's order) exceeds `clip_gradients`.
-    pub fn clip(&self, store: &mut ParamStore) -> Option<(f64, f64)> {
+    pub fn clip(&self, store: &ParamStore) -> Option<(f64, f64)> {
         let limit = f64::from(self.param.clip_gradients());
         if limit < 0.0 {
             return None;
         }
-        let (_, _, diffs) = store.for_update();
-        let norm = self.k.sum_sq(diffs).sqrt();
+        let norm = self.k.sum_sq(store.diffs()).sqrt();
         (norm > limit).then(|| (norm, limit / norm))
     }
 

@@ -149,16 +149,7 @@ impl<'a> Lexer<'a> {
         }
         let octal = self.peek() == b'0' && self.text.get(start + 1).is_some_and(u8::is_ascii_digit);
         self.skip_while(|c| c.is_ascii_digit());
-        if octal {
-            if self.text[start..self.at].iter().any(|c| matches!(c, b'8' | b'9')) {
-                self.error(start, "a number that starts with 0 is octal: digits 0 to 7 only");
-            }
-            if self.peek() == b'.' {
-                self.skip_while(|c| c.is_ascii_digit() || c == b'.');
-                self.error(start, "a number with a point must not start with 0 and another digit");
-            }
-            return TokenKind::Integer;
-        }
+        let digits = self.at;
         let mut kind = TokenKind::Integer;
         if self.peek() == b'.' {
             self.at += 1;
@@ -182,6 +173,13 @@ impl<'a> Lexer<'a> {
         if self.peek() == b'.' {
             self.skip_while(|c| c.is_ascii_digit() || c == b'.');
             self.error(start, "a number has one point, in front of the exponent");
+        } else if octal && self.at > digits {
+            self.error(
+                start,
+                "a number that is no integer must not start with 0 and another digit",
+            );
+        } else if octal && self.text[start..digits].iter().any(|c| matches!(c, b'8' | b'9')) {
+            self.error(start, "a number that starts with 0 is octal: digits 0 to 7 only");
         }
         kind
     }
