@@ -35,9 +35,19 @@ pub(crate) trait Lanes: Copy {
     unsafe fn where_greater(self, a: Self, b: Self) -> Self;
     /// The same numbers as doubles.
     unsafe fn widen(self) -> Self::Wide;
-    /// Asks for a cache line that is wanted soon; any address will do.
-    #[inline(always)]
-    fn prefetch(_: *const f32) {}
+}
+
+/// Asks for a cache line that is wanted soon; any address will do.
+#[inline(always)]
+pub(super) fn prefetch(at: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every such machine has the instruction, a hint, which faults nowhere.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T1>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
 }
 
 /// Plain numbers, which the compiler turns into what the machine has.
@@ -238,12 +248,6 @@ pub(super) mod x86 {
     impl Lanes for __m512 {
         const REGISTERS: usize = 32;
         type Wide = [__m512d; 2];
-
-        #[inline(always)]
-        fn prefetch(at: *const f32) {
-            // SAFETY: a hint, which faults nowhere.
-            unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
-        }
 
         #[inline(always)]
         unsafe fn splat(value: f32) -> __m512 {

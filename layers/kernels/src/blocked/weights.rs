@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::aligned::with_buffer;
 use super::conv::Input;
-use super::lanes::{Lanes, WithLanes};
+use super::lanes::{Lanes, WithLanes, prefetch};
 use super::layout::{BlockedRef, Source};
 use super::pack::windows;
 use super::{LANES, for_each_task, wanted};
@@ -327,9 +327,9 @@ impl Strip {
                 let mut dy = dy.map(|dy| dy.add(row * self.dy_row));
                 for _ in 0..self.pixels {
                     let diff = dy.map(|dy| L::load(dy));
-                    L::prefetch(x.wrapping_add(self.x_ahead));
+                    prefetch(x.wrapping_add(self.x_ahead));
                     for dy in dy {
-                        L::prefetch(dy.wrapping_add(self.dy_ahead));
+                        prefetch(dy.wrapping_add(self.dy_ahead));
                     }
                     for c in 0..C {
                         let x = L::splat(*x.add(c));
