@@ -275,7 +275,7 @@ impl Writer {
         self.layer("data", "Input", &[], &["data"], &[&param]);
     }
 
-    /// Means in the order of the channels, blue first.
+    /// Means in the order of the channels, which convert-cifar writes red first.
     fn imagenet_data(&mut self, depth: u32) {
         for (phase, set, batch, mirror) in
             [("TRAIN", "train", 16, " mirror: true"), ("TEST", "val", 10, "")]
@@ -287,14 +287,14 @@ impl Writer {
         }
     }
 
-    /// Means in the order of the channels, blue first. Padding and mirroring belong to TRAIN.
+    /// Means in the order of the channels, which convert-cifar writes red first. Padding and mirroring belong to TRAIN.
     fn cifar_data(&mut self) {
         for (phase, set, batch, augment) in [
             ("TRAIN", "train", 128, "pad: 4 crop_size: 32 mirror: true "),
             ("TEST", "test", 100, ""),
         ] {
             let transform =
-                format!("{augment}mean_value: 113.9 mean_value: 123.0 mean_value: 125.3");
+                format!("{augment}mean_value: 125.3 mean_value: 123.0 mean_value: 113.9");
             let source = format!("data/cifar10/cifar10_{set}_lmdb");
             self.data(phase, &transform, &source, batch);
         }
