@@ -1,7 +1,12 @@
 //! LevelDB: order, shuffling, resume, damage.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
+use std::process::Command;
 
+use cortado::data::db::open_any;
+use cortado::data::{Backend, NewDb};
 use cortado_layers::Phase;
 
 use crate::files::{batches, folder, golden, net, try_net};
@@ -86,4 +91,105 @@ fn another_database_names_the_cure() {
     let text = layer(&golden("data/raw_leveldb"), "batch_size: 1").replace("LEVELDB", "LMDB");
     let error = try_net(Path::new("."), &text, Phase::Train, 1).map(|_| ()).unwrap_err();
     assert!(error.contains("say `backend: LEVELDB`"), "{error}");
+}
+
+const RECORDS: usize = 6000;
+
+/// A database of several tables and a log: records of noise, which nothing makes smaller.
+fn large(path: &Path) {
+    let mut db = NewDb::create(path, Backend::LevelDb, false).unwrap_or_else(|e| panic!("{e}"));
+    let mut state = 1u64;
+    for number in 0..RECORDS {
+        let noise = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 56) as u8
+        });
+        let value = noise.take(4000).collect();
+        db.put(format!("{number:08}").as_bytes(), value).unwrap_or_else(|e| panic!("{e}"));
+    }
+    db.finish().unwrap_or_else(|e| panic!("{e}"));
+}
+
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(folder).expect("it is there").flatten();
+    let file = |entry: fs::DirEntry| {
+        let bytes = fs::read(entry.path()).expect("it can be read");
+        (entry.file_name().to_string_lossy().into_owned(), bytes)
+    };
+    entries.map(file).collect()
+}
+
+fn keys(folder: &Path) -> Result<usize, String> {
+    let mut source = open_any(folder).map_err(|e| e.to_string())?;
+    let numbers: Vec<u64> = (0..source.records()).collect();
+    let records = source.read(&numbers).map_err(|e| e.to_string())?;
+    let right = |(number, record): (usize, &cortado::data::Record)| {
+        record.key == format!("{number:08}").as_bytes()
+    };
+    assert!(records.iter().enumerate().all(right));
+    Ok(records.len())
+}
+
+#[test]
+fn tables_are_read_wherever_they_lie_and_stay_as_they_are() {
+    let folder = folder();
+    let db = folder.path().join("db");
+    large(&db);
+    let before = files(&db);
+    let tables = before.keys().filter(|name| name.ends_with(".ldb")).count();
+    assert!(tables > 2, "{:?}", before.keys());
+    assert_eq!(keys(&db), Ok(RECORDS));
+    // A relative path, as users give it.
+    let listed = Command::new(env!("CARGO_BIN_EXE_cortado"))
+        .current_dir(folder.path())
+        .args(["db", "list", "db", "--limit", "1"])
+        .output()
+        .expect("it runs");
+    let told = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert!(told.ends_with(&format!("{RECORDS} records\n")), "{told}");
+    assert!(files(&db) == before, "reading changed the folder");
+    // Tables had another ending once; and a table that no manifest names yet lies about.
+    for name in before.keys().filter(|name| name.ends_with(".ldb")) {
+        let old = name.replace(".ldb", ".sst");
+        fs::rename(db.join(name), db.join(old)).expect("it can be renamed");
+    }
+    assert_eq!(keys(&db), Ok(RECORDS));
+    let next = before.len() + 100;
+    for number in 1..next {
+        let path = db.join(format!("{number:06}.ldb"));
+        let old = path.with_extension("sst");
+        if !old.exists() {
+            fs::copy(golden("data/raw_leveldb/000005.ldb"), path).expect("it can be copied");
+        }
+    }
+    let before = files(&db);
+    assert_eq!(keys(&db), Ok(RECORDS));
+    assert!(files(&db) == before, "reading changed the folder");
+}
+
+/// The library passes over what it can't read: records would be missing unnoticed.
+#[test]
+fn damage_inside_a_table_is_told() {
+    let folder = folder();
+    let db = folder.path().join("db");
+    large(&db);
+    let whole = files(&db);
+    let (name, table) = whole.iter().find(|(name, _)| name.ends_with(".ldb")).expect("a table");
+    let mut wrong = Vec::new();
+    for place in (0..table.len()).step_by(table.len() / 40).chain(table.len() - 60..table.len()) {
+        let mut bytes = table.clone();
+        bytes[place] ^= 0x55;
+        fs::write(db.join(name), bytes).expect("it can be written");
+        match keys(&db) {
+            // The last bytes hold room that is not used.
+            Ok(RECORDS) if place + 48 >= table.len() => {}
+            Ok(found) => wrong.push(format!("byte {place}: {found} records, nothing told")),
+            Err(why) if why.contains("its table `") && why.contains(" damaged") => {}
+            Err(why) => wrong.push(format!("byte {place}: {why}")),
+        }
+    }
+    assert!(wrong.is_empty(), "of {}:\n{}", table.len(), wrong.join("\n"));
+    fs::remove_file(db.join(name)).expect("it can be removed");
+    let why = keys(&db).unwrap_err();
+    assert!(why.contains("can't read the LevelDB database"), "{why}");
 }

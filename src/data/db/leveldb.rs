@@ -1,21 +1,19 @@
 //! LevelDB databases, read in the order of their keys.
 //!
-//! The library writes while it opens (it replays the log) and is bound to one thread. So it gets a
-//! folder of its own, with links to the tables, and a thread that answers questions.
+//! The library writes while it opens (it replays the log) and is bound to one thread. So it sees the
+//! folder through `ReadOnly`, and a thread of its own answers questions.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use cortado_layers::LayerError;
 use rusty_leveldb::{DB, DBIterator, LdbIterator, Options, WriteBatch};
-use tempfile::TempDir;
 
+use super::read_only::{Damage, NAME, NoFilter, OLD_TABLE, ReadOnly, TABLE, TABLE_END};
 use super::{Payload, Record, SOURCE, Source};
-
-/// The last bytes of every table.
-const TABLE_END: [u8; 8] = 0xdb47_7524_8b80_fb57_u64.to_le_bytes();
 
 /// Key and value.
 type Pair = (Vec<u8>, Vec<u8>);
@@ -33,12 +31,13 @@ impl LevelDb {
     /// Opens the folder `path`. With `count` all keys are read at once.
     pub fn open(path: &Path, count: bool) -> Result<LevelDb, LayerError> {
         let failed = |why: String| failed(path, &why);
-        let folder = links(path).map_err(failed)?;
+        are_whole(path).map_err(failed)?;
+        let folder = path.to_path_buf();
         let (ask, questions) = channel::<Vec<u64>>();
         let (answer, answers) = channel();
         let (opened, ready) = channel();
         let run = move || {
-            let mut walk = match Walk::open(folder, count) {
+            let mut walk = match Walk::open(&folder, count) {
                 Ok(walk) => walk,
                 Err(why) => return opened.send(Err(why)).unwrap_or_default(),
             };
@@ -91,26 +90,40 @@ struct Walk {
     records: Option<u64>,
     /// All of them, if they were counted.
     keys: Vec<Vec<u8>>,
-    /// Goes when the walk goes.
-    _folder: TempDir,
+    damage: Damage,
 }
 
+/// Of the log, in memory: as much as the original keeps there.
+const LOG_BYTES: usize = 256 << 20;
+/// Open at a time, as in the original.
+const TABLES: usize = 100;
+
 impl Walk {
-    fn open(folder: TempDir, count: bool) -> Result<Walk, String> {
-        let options = Options { create_if_missing: false, ..Options::default() };
-        let mut db = DB::open(folder.path(), options).map_err(|e| e.to_string())?;
+    fn open(folder: &Path, count: bool) -> Result<Walk, String> {
+        let damage = Damage::default();
+        let options = Options {
+            create_if_missing: false,
+            filter_policy: Rc::new(Box::new(NoFilter)),
+            write_buffer_size: LOG_BYTES,
+            max_open_files: TABLES,
+            env: Rc::new(Box::new(ReadOnly::new(folder, damage.clone()))),
+            ..Options::default()
+        };
+        let mut db = DB::open(NAME, options).map_err(|e| e.to_string())?;
         let mut iter = db.new_iter().map_err(|e| e.to_string())?;
         iter.seek_to_first();
-        if !iter.valid() {
-            return Err("it holds no records".to_owned());
-        }
-        let mut walk = Walk { db, iter, at: 0, records: None, keys: Vec::new(), _folder: folder };
+        let empty = !iter.valid();
+        let mut walk = Walk { db, iter, at: 0, records: None, keys: Vec::new(), damage };
         while count && let Some((key, _)) = walk.iter.current() {
             walk.keys.push(key.to_vec());
             walk.records = Some(walk.keys.len() as u64);
             walk.iter.advance();
         }
-        Ok(walk)
+        match walk.damage.take() {
+            Some(why) => Err(why),
+            None if empty => Err("it holds no records".to_owned()),
+            None => Ok(walk),
+        }
     }
 
     fn read(&mut self, numbers: &[u64]) -> Result<Vec<Pair>, String> {
@@ -121,7 +134,13 @@ impl Walk {
             };
             found.ok_or_else(|| format!("record {number} is damaged or not there"))
         };
-        numbers.iter().map(pair).collect()
+        let found: Result<Vec<Pair>, String> = numbers.iter().map(pair).collect();
+        let Some(why) = self.damage.take() else { return found };
+        // Records were passed over, so that the count is wrong: another try begins anew.
+        self.records = (!self.keys.is_empty()).then_some(self.keys.len() as u64);
+        self.iter.seek_to_first();
+        self.at = 0;
+        Err(why)
     }
 
     fn go_to(&mut self, number: u64) -> Option<Pair> {
@@ -145,49 +164,33 @@ impl Walk {
     }
 }
 
-/// A folder like `path`: the tables linked, what the library writes to copied.
-fn links(path: &Path) -> Result<TempDir, String> {
-    let folder = tempfile::Builder::new().prefix("cortado-leveldb-").tempdir();
-    let folder = folder.map_err(|e| format!("can't make a temporary folder: {e}"))?;
-    let entries = fs::read_dir(path).map_err(|e| e.to_string())?;
-    for entry in entries {
-        let entry = entry.map_err(|e| e.to_string())?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let (from, to) = (entry.path(), folder.path().join(&name));
-        let done = if name.ends_with(".ldb") || name.ends_with(".sst") {
-            if !is_whole(&from).map_err(|e| format!("`{name}`: {e}"))? {
-                return Err(format!("its table `{name}` is cut off or damaged: copy it anew"));
-            }
-            link(&from, &to)
-        } else if name == "CURRENT" || name.starts_with("MANIFEST-") || name.ends_with(".log") {
-            fs::read(&from).and_then(|bytes| fs::write(&to, bytes))
-        } else {
-            Ok(())
-        };
-        done.map_err(|e| format!("`{name}`: {e}"))?;
+/// Says which table is cut off: the library passes over such ones.
+fn are_whole(folder: &Path) -> Result<(), String> {
+    for entry in fs::read_dir(folder).map_err(|e| e.to_string())? {
+        let path = entry.map_err(|e| e.to_string())?.path();
+        let name = path.file_name().unwrap_or_default().display();
+        let table = path.extension().is_some_and(|ending| ending == TABLE || ending == OLD_TABLE);
+        if table && !is_whole(&path).map_err(|e| format!("`{name}`: {e}"))? {
+            return Err(format!("its table `{name}` is cut off or damaged: copy it anew"));
+        }
     }
-    Ok(folder)
+    Ok(())
 }
 
+/// A table ends with the places of two blocks, in 40 bytes, and its sign.
 fn is_whole(table: &Path) -> std::io::Result<bool> {
     let mut file = File::open(table)?;
-    let mut end = [0; 8];
-    if file.metadata()?.len() < end.len() as u64 {
+    let length = file.metadata()?.len();
+    let mut end = [0; 48];
+    if length < end.len() as u64 {
         return Ok(false);
     }
     file.seek(SeekFrom::End(-(end.len() as i64)))?;
     file.read_exact(&mut end)?;
-    Ok(end == TABLE_END)
-}
-
-#[cfg(unix)]
-fn link(from: &Path, to: &Path) -> std::io::Result<()> {
-    std::os::unix::fs::symlink(from, to)
-}
-
-#[cfg(not(unix))]
-fn link(from: &Path, to: &Path) -> std::io::Result<()> {
-    fs::copy(from, to).map(drop)
+    let mut places = &end[..40];
+    let mut number = || prost::encoding::decode_varint(&mut places).ok();
+    let mut block = || number()?.checked_add(number()?).filter(|end| *end <= length);
+    Ok(end.ends_with(&TABLE_END) && block().is_some() && block().is_some())
 }
 
 /// A database being written.

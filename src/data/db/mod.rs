@@ -11,6 +11,8 @@ mod lmdb_file;
 mod new;
 #[cfg(feature = "lmdb")]
 mod new_lmdb;
+#[cfg(feature = "leveldb")]
+mod read_only;
 
 use std::path::Path;
 use std::sync::Arc;
