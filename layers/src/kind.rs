@@ -148,6 +148,9 @@ pub struct LayerKind {
     pub needs: fn(&LayerDef) -> Needs,
     /// Which bottoms can receive a gradient.
     pub grads: GradBottoms,
+    /// Whether a gradient that the other bottoms can't receive ends there, as in the original, and is
+    /// no mistake of the net.
+    pub ends_gradients: bool,
     /// Whether top 0 is a loss: weight 1 unless the file says otherwise.
     pub loss: bool,
     /// Whether missing tops are added without a name (losses).
@@ -189,6 +192,7 @@ impl LayerKind {
             in_place: false,
             needs: needs_both,
             grads: GradBottoms::All,
+            ends_gradients: false,
             loss: false,
             auto_tops: false,
             alias: Alias::Never,
@@ -238,6 +242,12 @@ impl LayerKind {
     /// Only these bottoms can receive a gradient.
     pub const fn grads(mut self, grads: GradBottoms) -> LayerKind {
         self.grads = grads;
+        self
+    }
+
+    /// Something learned may stand behind bottoms that receive no gradient: they say where or how large.
+    pub const fn ends_gradients(mut self) -> LayerKind {
+        self.ends_gradients = true;
         self
     }
 

@@ -5,12 +5,14 @@ use std::collections::HashSet;
 
 use cortado_layers::Write;
 
-use super::{BlobId, DiffTo, Net, NetError, NetErrorKind, NetErrors, Short, Storage};
+use super::{Blob, BlobId, DiffTo, Net, NetError, NetErrorKind, NetErrors, Node, Short, Storage};
 
 impl Net {
     pub(crate) fn check(&mut self, gradients: bool, force: bool) -> Result<(), NetErrors> {
-        let mut wanted = self.gradients(force)?;
-        if !gradients {
+        let (mut wanted, errors) = wanted_gradients(&mut self.nodes, &self.blobs, force);
+        if gradients {
+            NetErrors::check(errors)?;
+        } else {
             self.nodes.iter_mut().for_each(|node| node.backward = false);
             wanted.iter_mut().for_each(|bottoms| bottoms.fill(false));
         }
@@ -18,77 +20,6 @@ impl Net {
         self.assign_storage();
         self.assign_diffs(&wanted);
         Ok(())
-    }
-
-    /// Which layers run backward, and to which bottoms: those between something learned and a loss
-    /// (the original's rules, `propagate_down` and `force_backward` included).
-    fn gradients(&mut self, force: bool) -> Result<Vec<Vec<bool>>, NetErrors> {
-        let mut errors = Vec::new();
-        let mut blob_needs = vec![false; self.blobs.len()];
-        let mut wanted: Vec<Vec<bool>> = Vec::with_capacity(self.nodes.len());
-        for node in &mut self.nodes {
-            let lr = |i: usize| node.def.param.param.get(i).map_or(1.0, |spec| spec.lr_mult());
-            node.weight_grads = node.weights.iter().map(|&i| force || lr(i) != 0.0).collect();
-            let down = &node.def.propagate_down;
-            let bottoms = node.bottoms.iter().enumerate();
-            wanted.push(
-                bottoms.map(|(j, &b)| down.get(j).copied().unwrap_or(blob_needs[b])).collect(),
-            );
-            node.backward =
-                node.bottoms.iter().any(|&b| blob_needs[b]) || node.weight_grads.contains(&true);
-            for &top in &node.tops {
-                blob_needs[top] = node.backward;
-            }
-        }
-        let mut under_loss = vec![false; self.blobs.len()];
-        let mut skipped: HashSet<BlobId> = HashSet::new();
-        for (i, node) in self.nodes.iter_mut().enumerate().rev() {
-            let is_loss = |&b: &BlobId| self.blobs[b].loss_weight != 0.0 || under_loss[b];
-            let contributes = node.tops.iter().any(is_loss);
-            let all_skipped = node.tops.iter().all(|b| skipped.contains(b));
-            if !contributes || all_skipped {
-                node.backward = false;
-                wanted[i].fill(false);
-            }
-            for (j, &bottom) in node.bottoms.iter().enumerate() {
-                under_loss[bottom] |= contributes;
-                if !wanted[i][j] {
-                    skipped.insert(bottom);
-                }
-            }
-        }
-        for (node, wanted) in self.nodes.iter_mut().zip(&mut wanted) {
-            if force {
-                node.backward = true;
-                for (j, wanted) in wanted.iter_mut().enumerate() {
-                    *wanted |= node.kind.grads.allows(j, node.bottoms.len());
-                }
-            }
-            for (j, wanted) in wanted.iter_mut().enumerate() {
-                if !*wanted || node.kind.grads.allows(j, node.bottoms.len()) {
-                    continue;
-                }
-                *wanted = false;
-                let explicit = node.def.propagate_down.get(j) == Some(&true);
-                let learned = blob_needs[node.bottoms[j]] && node.def.propagate_down.is_empty();
-                if node.backward && (explicit || learned) {
-                    let blob = &self.blobs[node.bottoms[j]].name;
-                    let why = format!(
-                        "{} can't pass a gradient to its bottom {j}, `{blob}`",
-                        node.kind.type_name
-                    );
-                    let field = format!("bottom[{j}]");
-                    let error = NetError::at(&node.def, Some(&field), NetErrorKind::Rule(why));
-                    errors.push(error.note(
-                        "something learned stands behind this bottom; `propagate_down: false` for it \
-                         stops the gradient there",
-                    ));
-                }
-            }
-            node.backward &= wanted.contains(&true) || node.weight_grads.contains(&true);
-        }
-        NetErrors::check(errors)?;
-        Ok(wanted)
     }
 
     /// Each blob its memory: an alias and a layer in place use the bottom's. In place is refused
@@ -209,4 +140,76 @@ impl Net {
             }
         }
     }
+}
+
+/// Which layers run backward, and to which bottoms: those between something learned and a loss
+/// (the original's rules, `propagate_down` and `force_backward` included); and the layers that can't.
+pub(super) fn wanted_gradients(
+    nodes: &mut [Node],
+    blobs: &[Blob],
+    force: bool,
+) -> (Vec<Vec<bool>>, Vec<NetError>) {
+    let mut errors = Vec::new();
+    let mut blob_needs = vec![false; blobs.len()];
+    let mut wanted: Vec<Vec<bool>> = Vec::with_capacity(nodes.len());
+    for node in nodes.iter_mut() {
+        let lr = |i: usize| node.def.param.param.get(i).map_or(1.0, |spec| spec.lr_mult());
+        node.weight_grads = node.weights.iter().map(|&i| force || lr(i) != 0.0).collect();
+        let down = &node.def.propagate_down;
+        let bottoms = node.bottoms.iter().enumerate();
+        wanted.push(bottoms.map(|(j, &b)| down.get(j).copied().unwrap_or(blob_needs[b])).collect());
+        node.backward =
+            node.bottoms.iter().any(|&b| blob_needs[b]) || node.weight_grads.contains(&true);
+        for &top in &node.tops {
+            blob_needs[top] = node.backward;
+        }
+    }
+    let mut under_loss = vec![false; blobs.len()];
+    let mut skipped: HashSet<BlobId> = HashSet::new();
+    for (i, node) in nodes.iter_mut().enumerate().rev() {
+        let is_loss = |&b: &BlobId| blobs[b].loss_weight != 0.0 || under_loss[b];
+        let contributes = node.tops.iter().any(is_loss);
+        let all_skipped = node.tops.iter().all(|b| skipped.contains(b));
+        if !contributes || all_skipped {
+            node.backward = false;
+            wanted[i].fill(false);
+        }
+        for (j, &bottom) in node.bottoms.iter().enumerate() {
+            under_loss[bottom] |= contributes;
+            if !wanted[i][j] {
+                skipped.insert(bottom);
+            }
+        }
+    }
+    for (node, wanted) in nodes.iter_mut().zip(&mut wanted) {
+        if force {
+            node.backward = true;
+            for (j, wanted) in wanted.iter_mut().enumerate() {
+                *wanted |= node.kind.grads.allows(j, node.bottoms.len());
+            }
+        }
+        for (j, wanted) in wanted.iter_mut().enumerate() {
+            if !*wanted || node.kind.grads.allows(j, node.bottoms.len()) {
+                continue;
+            }
+            *wanted = false;
+            let explicit = node.def.propagate_down.get(j) == Some(&true);
+            let learned = blob_needs[node.bottoms[j]] && node.def.propagate_down.is_empty();
+            if node.backward && !node.kind.ends_gradients && (explicit || learned) {
+                let blob = &blobs[node.bottoms[j]].name;
+                let why = format!(
+                    "{} can't pass a gradient to its bottom {j}, `{blob}`",
+                    node.kind.type_name
+                );
+                let field = format!("bottom[{j}]");
+                let error = NetError::at(&node.def, Some(&field), NetErrorKind::Rule(why));
+                errors.push(error.note(
+                    "something learned stands behind this bottom; `propagate_down: false` for it \
+                     stops the gradient there",
+                ));
+            }
+        }
+        node.backward &= wanted.contains(&true) || node.weight_grads.contains(&true);
+    }
+    (wanted, errors)
 }

@@ -4,11 +4,12 @@
 use std::collections::HashSet;
 
 use cortado_layers::common::{python, python_shapes};
-use cortado_layers::{LayerDef, Shape};
+use cortado_layers::{LayerDef, Phase, Shape};
 use cortado_proto::caffe::{BlobShape, DummyDataParameter, LayerParameter};
 use cortado_proto::{Diagnostic, NetDef};
 
 use super::build::Builder;
+use super::check::wanted_gradients;
 use super::{Net, NetError, NetErrors, NetOptions, ParamStore, build};
 
 /// One layer of an outline, inserted splits included.
@@ -89,6 +90,11 @@ impl Net {
         let mut builder = Builder::new(options, ParamStore::default(), notes, errors);
         builder.shapes_only = true;
         super::splits::splits(def.layers).into_iter().for_each(|layer| builder.add(layer));
+        if options.gradients && state.phase == Phase::Train {
+            let force = def.param.force_backward();
+            let (_, errors) = wanted_gradients(&mut builder.nodes, &builder.blobs, force);
+            builder.errors.extend(errors);
+        }
         let blobs = &builder.blobs;
         let layers = builder.nodes.iter().map(|node| OutlineLayer {
             name: node.def.name().to_owned(),

@@ -314,7 +314,7 @@ fn normalisation(root: &Path, chosen: &dyn Fn(&str) -> bool) -> usize {
 }
 
 /// Multiply-adds of a pass, up to which nets are run.
-const MOST_MACS: u64 = 1 << 32;
+const MOST_MACS: u64 = 1 << 36;
 
 /// Layers folded, the reasons of those kept, the largest error of folding, and of conversion.
 type Normalised = (usize, Vec<String>, f64, Option<f64>);

@@ -319,3 +319,32 @@ fn labels_and_indices_behind_something_learned_are_refused() {
     let told = try_net(&text, &NetOptions::new(Phase::Train)).err().unwrap_or_default();
     assert!(told.contains("Embed can't pass a gradient to its bottom 0, `y`"), "{told}");
 }
+
+/// They say where or how large; in the original a gradient ends there without a word.
+#[test]
+fn references_masks_and_regions_may_be_learned() {
+    let head = format!(
+        r#"{INPUT}
+        layer {{ name: "shape" type: "Reshape" bottom: "x" top: "picture" reshape_param {{ shape {{ dim: 1 dim: 1 dim: 2 dim: -1 }} }} }}
+        layer {{ name: "conv" type: "Convolution" bottom: "picture" top: "y" convolution_param {{ num_output: 1 kernel_size: 1 }} }}"#
+    );
+    let cases = [
+        r#"layer { name: "wide" type: "Convolution" bottom: "picture" top: "wide" convolution_param { num_output: 1 kernel_size: 1 pad: 1 } }
+           layer { name: "z" type: "Crop" bottom: "wide" bottom: "y" top: "z" loss_weight: 1 crop_param { axis: 2 offset: 1 } }"#,
+        r#"layer { name: "pool" type: "Pooling" bottom: "y" top: "p" top: "mask" pooling_param { pool: MAX kernel_size: 1 stride: 1 } }
+           layer { name: "z" type: "Upsample" bottom: "p" bottom: "mask" top: "z" loss_weight: 1 upsample_param { scale: 1 } }"#,
+        r#"layer { name: "at" type: "InnerProduct" bottom: "y" top: "at" inner_product_param { num_output: 5 } }
+           layer { name: "z" type: "ROIPooling" bottom: "y" bottom: "at" top: "z" loss_weight: 1 roi_pooling_param { pooled_h: 1 pooled_w: 1 } }"#,
+    ];
+    let mut wrong = Vec::new();
+    for case in cases {
+        match try_net(&format!("{head}\n{case}"), &NetOptions::new(Phase::Train)) {
+            Err(why) => wrong.push(why),
+            Ok(mut net) => {
+                net.forward().unwrap_or_else(|e| panic!("{e}"));
+                net.backward().unwrap_or_else(|e| panic!("{e}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -12,7 +12,8 @@ use crate::{
 pub static KIND: LayerKind = LayerKind::new("Crop", build, &DOC)
     .bottoms(Arity::exactly(2))
     .needs(needs)
-    .grads(GradBottoms::Only(&[0]));
+    .grads(GradBottoms::Only(&[0]))
+    .ends_gradients();
 
 static DOC: LayerDoc = LayerDoc {
     params: &["crop_param"],

@@ -9,6 +9,7 @@ pub static KIND: LayerKind = LayerKind::new("Python", build, &DOC)
     .bottoms(Arity::at_least(0))
     .tops(Arity::at_least(0))
     .grads(GradBottoms::None)
+    .ends_gradients()
     .dynamic();
 
 pub(super) static DOC: LayerDoc = LayerDoc {

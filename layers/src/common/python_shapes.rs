@@ -8,7 +8,8 @@ use crate::{
 pub static KIND: LayerKind = LayerKind::new("Python", build, &super::python::DOC)
     .bottoms(Arity::at_least(0))
     .tops(Arity::at_least(0))
-    .grads(GradBottoms::None);
+    .grads(GradBottoms::None)
+    .ends_gradients();
 
 /// Regions that detection nets train on at once.
 const REGIONS: usize = 128;

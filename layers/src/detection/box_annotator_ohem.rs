@@ -12,6 +12,7 @@ pub static KIND: LayerKind = LayerKind::new("BoxAnnotatorOHEM", build, &DOC)
     .tops(Arity::exactly(2))
     .needs(needs)
     .grads(GradBottoms::None)
+    .ends_gradients()
     .dialect("rfcn, intel");
 
 static DOC: LayerDoc = LayerDoc {

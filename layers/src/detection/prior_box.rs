@@ -12,6 +12,7 @@ pub static KIND: LayerKind = LayerKind::new("PriorBox", build, &DOC)
     .bottoms(Arity::exactly(2))
     .needs(needs)
     .grads(GradBottoms::None)
+    .ends_gradients()
     .dialect("ssd, intel, nvcaffe");
 
 static DOC: LayerDoc = LayerDoc {

@@ -15,6 +15,7 @@ pub static KIND: LayerKind = LayerKind::new("Proposal", build, &DOC)
     .tops(Arity::between(1, 2))
     .needs(needs)
     .grads(GradBottoms::None)
+    .ends_gradients()
     .dynamic()
     .dialect("faster-rcnn, pvanet");
 

@@ -14,6 +14,7 @@ pub static KIND: LayerKind = LayerKind::new("PSROIPooling", build, &DOC)
     .bottoms(Arity::exactly(2))
     .needs(needs)
     .grads(GradBottoms::Only(&[0]))
+    .ends_gradients()
     .dialect("rfcn, intel");
 
 static DOC: LayerDoc = LayerDoc {

@@ -13,6 +13,7 @@ pub static KIND: LayerKind = LayerKind::new("ROIPooling", build, &DOC)
     .bottoms(Arity::exactly(2))
     .needs(needs)
     .grads(GradBottoms::Only(&[0]))
+    .ends_gradients()
     .dialect("fast-rcnn, rfcn, intel, ducha-aiki");
 
 static DOC: LayerDoc = LayerDoc {

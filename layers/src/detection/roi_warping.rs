@@ -13,6 +13,7 @@ pub static KIND: LayerKind = LayerKind::new("ROIWarping", build, &DOC)
     .bottoms(Arity::exactly(2))
     .needs(needs)
     .grads(GradBottoms::Only(&[0]))
+    .ends_gradients()
     .dialect("mnc");
 
 static DOC: LayerDoc = LayerDoc {

@@ -15,6 +15,7 @@ pub static KIND: LayerKind = LayerKind::new("ContrastiveLoss", build, &DOC)
     .bottoms(Arity::exactly(3))
     .needs(needs)
     .grads(GradBottoms::Only(&[0, 1]))
+    .ends_gradients()
     .loss();
 
 static DOC: LayerDoc = LayerDoc {

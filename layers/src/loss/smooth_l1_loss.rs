@@ -13,6 +13,7 @@ pub static KIND: LayerKind = LayerKind::new("SmoothL1Loss", build, &DOC)
     .bottoms(Arity::between(2, 4))
     .needs(needs)
     .grads(GradBottoms::Only(&[0, 1]))
+    .ends_gradients()
     .loss()
     .dialect("ssd, rfcn, intel, py-faster-rcnn");
 

@@ -18,6 +18,7 @@ pub static KIND: LayerKind = LayerKind::new("SmoothL1LossOHEM", build, &DOC)
     .tops(Arity::between(1, 2))
     .needs(needs)
     .grads(GradBottoms::Only(&[0, 1]))
+    .ends_gradients()
     .loss()
     .dialect("rfcn, intel");
 

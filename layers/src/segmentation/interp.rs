@@ -13,6 +13,7 @@ pub static KIND: LayerKind = LayerKind::new("Interp", build, &DOC)
     .bottoms(Arity::between(1, 2))
     .needs(needs)
     .grads(GradBottoms::Only(&[0]))
+    .ends_gradients()
     .dialect("deeplab, pspnet");
 
 static DOC: LayerDoc = LayerDoc {

@@ -15,6 +15,7 @@ pub static KIND: LayerKind = LayerKind::new("Upsample", build, &DOC)
     .bottoms(Arity::between(1, 2))
     .needs(needs)
     .grads(GradBottoms::Only(&[0]))
+    .ends_gradients()
     .dialect("segnet, yolo");
 
 static DOC: LayerDoc = LayerDoc {
