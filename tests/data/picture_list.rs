@@ -36,6 +36,33 @@ fn pictures_come_in_order_or_shuffled_for_every_pass() {
     assert!(found.chunks(3).any(|epoch| epoch != &wanted[..3]));
 }
 
+/// A list that ends with a whole line can't be told from a shorter one; any other end is an error.
+#[test]
+fn a_list_cut_off_anywhere_is_told_or_gives_its_first_lines() {
+    let whole = "im1.png 1\nsub/im2.png 2\nim3.png 3\n";
+    for length in 0..whole.len() {
+        let folder = folder();
+        let rest = &whole[..length];
+        write(folder.path(), "list.txt", rest.as_bytes());
+        let read = try_net(folder.path(), &layer("batch_size: 1"), Phase::Train, 1);
+        let lines: Vec<f32> = rest.lines().zip([1.0, 2.0, 3.0]).map(|(_, label)| label).collect();
+        let ends_whole =
+            rest.lines().last().is_some_and(|line| line.contains(" ") && !line.ends_with(' '));
+        match read {
+            Err(why) => {
+                assert!(!ends_whole, "{rest:?}: {why}");
+                assert!(why.contains("list.txt"), "{rest:?}: {why}");
+            }
+            Ok(mut net) => {
+                assert!(ends_whole, "{rest:?} was taken");
+                let passes = batches(&mut net, lines.len());
+                let found: Vec<f32> = passes.into_iter().flat_map(|(_, labels)| labels).collect();
+                assert_eq!(found, lines, "{rest:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_path_may_hold_spaces() {
     let folder = folder();

@@ -48,6 +48,7 @@ fn decoded_pictures_are_those_of_opencv() {
         ("turned.jpg", (2, 12), (1, 4)),
         ("smooth420.jpg", (2, 466), (1, 3)),
         ("noise420.jpg", (25, 315), (3, 23)),
+        ("inks.jpg", (2, 990), (2, 990)),
     ];
     with_golden(|file| {
         let mut wrong = Vec::new();

@@ -6,8 +6,11 @@ bgr/NAME            imdecode(IMREAD_COLOR), H x W x 3
 gray/NAME           imdecode(IMREAD_GRAYSCALE), H x W
 resize/HxW          resize(native of `noise.png`, INTER_LINEAR)
 """
+import io
+
 import cv2
 import numpy as np
+from PIL import Image
 from safetensors.numpy import save_file
 
 cv2.setNumThreads(1)
@@ -33,6 +36,12 @@ files = {
 exif = bytes.fromhex("ffe10022457869660000" "49492a0008000000" "0100" "120103000100000006000000" "00000000")
 jpeg = files["smooth444.jpg"].tobytes()
 files["turned.jpg"] = np.frombuffer(jpeg[:2] + exif + jpeg[2:], dtype=np.uint8)
+
+# Inks, which printers' files hold inverted (Adobe's CMYK); OpenCV writes none.
+inks = np.stack([x * 5, y * 6, (x + y) * 3, 250 - x * 3], axis=2).clip(0, 255).astype(np.uint8)
+file = io.BytesIO()
+Image.fromarray(inks, "CMYK").save(file, "jpeg", quality=95)
+files["inks.jpg"] = np.frombuffer(file.getvalue(), dtype=np.uint8)
 
 out = {}
 for name, data in files.items():
