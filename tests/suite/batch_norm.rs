@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use cortado::batch_norm::{Conversion, Folded, Given, Trained, compare, convert, fold};
+use cortado::batch_norm::{
+    Conversion, Folded, Given, OutputError, Trained, compare, convert, fold,
+};
 use cortado::net::{Net, NetOptions};
 use cortado_layers::Phase;
 use cortado_proto::NetDef;
@@ -315,4 +317,14 @@ fn the_commands_write_what_they_say() {
     ]);
     assert!(stdout(&output).contains("nothing to convert"), "{}", stderr(&output));
     assert!(Path::new(&at("c.caffemodel")).exists());
+}
+
+#[test]
+fn what_rounding_chose_otherwise_is_no_difference_of_a_net_that_chooses() {
+    let error = |relative, off, chosen| {
+        OutputError { blob: "y".to_owned(), absolute: relative, relative, off, chosen }
+            .is_within(1e-4)
+    };
+    assert!(error(1e-5, 0.0, false) && error(0.5, 0.005, true));
+    assert!(!error(0.5, 0.005, false) && !error(0.5, 0.02, true) && !error(f64::NAN, 1.0, true));
 }
