@@ -62,8 +62,10 @@ pub struct Converted {
     pub skipped: Vec<String>,
 }
 
-/// Pictures that are read at once, on all threads of the pool that this runs on.
-const AT_ONCE: usize = 512;
+/// Pictures that are read at once for each thread of the pool that this runs on: all of them are held.
+const AT_ONCE: usize = 16;
+/// No picture of a new size has more values.
+const MOST_VALUES: usize = 1 << 30;
 
 /// A picture as it goes into the database: its datum, and its shape where that is known.
 struct Made {
@@ -89,14 +91,17 @@ pub fn convert(
             "resize_height and resize_width go together, found {height} and {width}"
         )));
     }
+    if height.checked_mul(width).is_none_or(|pixels| pixels > MOST_VALUES / 3) {
+        return Err(ToolError(format!("pictures of {height}x{width} are too large")));
+    }
     if !matches!(set.encode_type.as_str(), "" | "png" | "jpg" | "jpeg") {
         let found = &set.encode_type;
         return Err(ToolError(format!("encode_type is `{found}`; png, jpg and jpeg are written")));
     }
     let shown = list.display();
     let text = std::fs::read(list).map_err(|e| ToolError(format!("can't read `{shown}`: {e}")))?;
-    let lines = entries(&String::from_utf8_lossy(&text), "")
-        .map_err(|why| ToolError(format!("`{shown}` {why}")))?;
+    let text = String::from_utf8_lossy(&text);
+    let lines = entries(&text, "").map_err(|why| ToolError(format!("`{shown}` {why}")))?;
     let count = lines.len() as u64;
     let (seed, shuffle) = (set.shuffle.unwrap_or(0), set.shuffle.is_some());
     let mut order = Order::new(count, "convert_imageset", seed, shuffle, 0);
@@ -104,14 +109,15 @@ pub fn convert(
     let mut db = NewDb::create(to, set.backend, set.overwrite)?;
     let mut done = Converted { records: 0, skipped: Vec::new() };
     let mut first: Option<(String, [usize; 3])> = None;
-    for (part, numbers) in order.chunks(AT_ONCE).enumerate() {
+    let at_once = AT_ONCE * rayon::current_num_threads();
+    for (part, numbers) in order.chunks(at_once).enumerate() {
         let made: Vec<Result<Made, String>> = numbers
             .par_iter()
             .map(|&number| make(&lines[number].0, lines[number].1, set))
             .collect();
         for (i, (&number, made)) in numbers.iter().zip(made).enumerate() {
             let path = &lines[number].0;
-            let at = part * AT_ONCE + i;
+            let at = part * at_once + i;
             tell(at as u64 + 1, Some(count));
             let made = match made {
                 Ok(made) => made,
@@ -120,9 +126,11 @@ pub fn convert(
                     continue;
                 }
                 Err(why) => {
+                    let mut whole =
+                        text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
+                    let line = whole.nth(number).map_or(number + 1, |(_, line)| line);
                     return Err(ToolError(format!(
-                        "`{path}` (line {} of `{shown}`): {why}; --skip-bad leaves such pictures out",
-                        number + 1
+                        "`{path}` (line {line} of `{shown}`): {why}; --skip-bad leaves such pictures out"
                     )));
                 }
             };

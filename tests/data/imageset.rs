@@ -192,3 +192,22 @@ fn damaged_pictures_stop_the_run_or_are_left_out_and_counted() {
     let keys: Vec<String> = pairs(&to).into_iter().map(|(key, _)| key).collect();
     assert_eq!(keys, ["00000000_my pictures/a b.png", "00000002_c.png"]);
 }
+
+#[test]
+fn only_a_database_is_replaced() {
+    let folder = folder();
+    write(folder.path(), "list.txt", b"im1.png 1\n");
+    for (name, wanted) in
+        [("db", "is no database: it holds notes.txt"), ("db.partial", "is in the way")]
+    {
+        let mine = folder.path().join(name);
+        std::fs::create_dir(&mine).expect("it can be made");
+        write(&mine, "notes.txt", b"mine");
+        let set = ImageSet { overwrite: true, ..golden_set() };
+        let why = run(&folder.path().join("list.txt"), &folder.path().join("db"), &set);
+        let why = why.expect_err("something is in its place");
+        assert!(why.contains(wanted), "{why}");
+        assert!(mine.join("notes.txt").exists());
+        std::fs::remove_dir_all(mine).expect("it can be removed");
+    }
+}

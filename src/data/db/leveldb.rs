@@ -3,8 +3,6 @@
 //! The library writes while it opens (it replays the log) and is bound to one thread. So it sees the
 //! folder through `ReadOnly`, and a thread of its own answers questions.
 
-use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -12,7 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use cortado_layers::LayerError;
 use rusty_leveldb::{DB, DBIterator, LdbIterator, Options, WriteBatch};
 
-use super::read_only::{Damage, NAME, NoFilter, OLD_TABLE, ReadOnly, TABLE, TABLE_END};
+use super::read_only::{Damage, NAME, NoFilter, ReadOnly};
 use super::{Payload, Record, SOURCE, Source};
 
 /// Key and value.
@@ -31,7 +29,6 @@ impl LevelDb {
     /// Opens the folder `path`. With `count` all keys are read at once.
     pub fn open(path: &Path, count: bool) -> Result<LevelDb, LayerError> {
         let failed = |why: String| failed(path, &why);
-        are_whole(path).map_err(failed)?;
         let folder = path.to_path_buf();
         let (ask, questions) = channel::<Vec<u64>>();
         let (answer, answers) = channel();
@@ -109,8 +106,10 @@ impl Walk {
             env: Rc::new(Box::new(ReadOnly::new(folder, damage.clone()))),
             ..Options::default()
         };
-        let mut db = DB::open(NAME, options).map_err(|e| e.to_string())?;
-        let mut iter = db.new_iter().map_err(|e| e.to_string())?;
+        // What was passed over says more than what came of it.
+        let why = |e: rusty_leveldb::Status| damage.take().unwrap_or_else(|| e.to_string());
+        let mut db = DB::open(NAME, options).map_err(why)?;
+        let mut iter = db.new_iter().map_err(why)?;
         iter.seek_to_first();
         let empty = !iter.valid();
         let mut walk = Walk { db, iter, at: 0, records: None, keys: Vec::new(), damage };
@@ -162,35 +161,6 @@ impl Walk {
             self.at = 0;
         }
     }
-}
-
-/// Says which table is cut off: the library passes over such ones.
-fn are_whole(folder: &Path) -> Result<(), String> {
-    for entry in fs::read_dir(folder).map_err(|e| e.to_string())? {
-        let path = entry.map_err(|e| e.to_string())?.path();
-        let name = path.file_name().unwrap_or_default().display();
-        let table = path.extension().is_some_and(|ending| ending == TABLE || ending == OLD_TABLE);
-        if table && !is_whole(&path).map_err(|e| format!("`{name}`: {e}"))? {
-            return Err(format!("its table `{name}` is cut off or damaged: copy it anew"));
-        }
-    }
-    Ok(())
-}
-
-/// A table ends with the places of two blocks, in 40 bytes, and its sign.
-fn is_whole(table: &Path) -> std::io::Result<bool> {
-    let mut file = File::open(table)?;
-    let length = file.metadata()?.len();
-    let mut end = [0; 48];
-    if length < end.len() as u64 {
-        return Ok(false);
-    }
-    file.seek(SeekFrom::End(-(end.len() as i64)))?;
-    file.read_exact(&mut end)?;
-    let mut places = &end[..40];
-    let mut number = || prost::encoding::decode_varint(&mut places).ok();
-    let mut block = || number()?.checked_add(number()?).filter(|end| *end <= length);
-    Ok(end.ends_with(&TABLE_END) && block().is_some() && block().is_some())
 }
 
 /// A database being written.

@@ -7,6 +7,8 @@
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
+use crate::data::paths::holds;
+
 /// Kinds of store that are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
@@ -46,6 +48,12 @@ pub(super) trait Write {
 const RECORDS: usize = 1000;
 const BYTES: usize = 32 << 20;
 
+/// Whether a folder holds a database, or nothing: what may be replaced.
+fn is_ours(folder: &Path) -> bool {
+    let empty = || fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
+    ["data.mdb", "CURRENT"].iter().any(|name| folder.join(name).exists()) || empty()
+}
+
 /// Name of the file, in the folder being written, that says that somebody does.
 const LOCK: &str = "writing.lock";
 
@@ -73,6 +81,13 @@ impl NewDb {
         }
         if to.is_file() {
             return Err(format!("`{}` is a file; a database is a folder", to.display()));
+        }
+        if to.exists() && !is_ours(to) {
+            return Err(format!(
+                "`{}` is no database: it {}; it is not replaced",
+                to.display(),
+                holds(to)
+            ));
         }
         let aside = Aside::create(to)?;
         let store = match backend {
@@ -166,6 +181,10 @@ impl Aside {
         let path = to.with_file_name(name);
         let failed =
             |e: std::io::Error| format!("can't write the folder `{}`: {e}", path.display());
+        if path.exists() && !path.join(LOCK).exists() && !is_ours(&path) {
+            let (path, holds) = (path.display(), holds(&path));
+            return Err(format!("`{path}` is in the way: it {holds}; move or remove it"));
+        }
         fs::create_dir_all(&path).map_err(failed)?;
         let lock = File::create(path.join(LOCK)).map_err(failed)?;
         match lock.try_lock() {

@@ -50,14 +50,18 @@ impl ReadOnly {
         found.map_err(|e| named(path, e))
     }
 
+    fn note(&self, damage: String) {
+        self.damage.borrow_mut().get_or_insert(damage);
+    }
+
     fn change(&self, path: &Path, to: Option<Rc<File>>) {
         let name = path.file_name().unwrap_or_default().to_owned();
         self.changed.borrow_mut().insert(name, to);
     }
 }
 
-pub(super) const TABLE: &str = "ldb";
-pub(super) const OLD_TABLE: &str = "sst";
+const TABLE: &str = "ldb";
+const OLD_TABLE: &str = "sst";
 
 fn named(path: &Path, e: io::Error) -> Status {
     let why = format!("`{}`: {e}", path.file_name().unwrap_or_default().display());
@@ -97,14 +101,63 @@ impl RandomAccess for Table {
     }
 }
 
-/// The last bytes of every table.
-pub(super) const TABLE_END: [u8; 8] = 0xdb47_7524_8b80_fb57_u64.to_le_bytes();
+/// A table ends with the places of two blocks, in 40 bytes, and its sign.
+fn is_table(file: &File) -> Result<bool> {
+    let length = file.metadata()?.len() as usize;
+    let mut end = [0; 48];
+    if length < end.len() {
+        return Ok(false);
+    }
+    file.read_at(length - end.len(), &mut end)?;
+    let mut places = &end[..40];
+    let mut number = || prost::encoding::decode_varint(&mut places).ok();
+    let mut block = || number()?.checked_add(number()?).filter(|end| *end <= length as u64);
+    Ok(end.ends_with(&TABLE_END) && block().is_some() && block().is_some())
+}
 
-/// A block ends with its CRC-32C, turned and moved as LevelDB's format has it.
+/// Where the first record of a log begins that is not what was written. The last one may be cut off:
+/// its writer died.
+fn damaged_record(file: &File) -> Result<Option<usize>> {
+    const BLOCK: usize = 1 << 15;
+    // Checksum, length, kind.
+    const HEAD: usize = 7;
+    let length = file.metadata()?.len() as usize;
+    let mut block = vec![0; BLOCK];
+    for start in (0..length).step_by(BLOCK) {
+        let read = file.read_at(start, &mut block)?;
+        let (mut rest, mut at) = (&block[..read], start);
+        while let Some((head, body)) = rest.split_first_chunk::<HEAD>() {
+            let [a, b, c, d, low, high, kind] = *head;
+            let size = usize::from(u16::from_le_bytes([low, high]));
+            // Room that was set aside.
+            if kind == 0 && size == 0 {
+                break;
+            }
+            let Some((record, next)) = body.split_at_checked(size) else {
+                return Ok((start + read < length || read == BLOCK).then_some(at));
+            };
+            let told = u32::from_le_bytes([a, b, c, d]);
+            if unmasked(told) != crc32c::crc32c_append(crc32c::crc32c(&[kind]), record) {
+                return Ok(Some(at));
+            }
+            (rest, at) = (next, at + HEAD + size);
+        }
+    }
+    Ok(None)
+}
+
+/// Checksums of LevelDB are turned and moved.
+fn unmasked(sum: u32) -> u32 {
+    sum.wrapping_sub(0xa282_ead8).rotate_left(15)
+}
+
+/// The last bytes of every table.
+const TABLE_END: [u8; 8] = 0xdb47_7524_8b80_fb57_u64.to_le_bytes();
+
+/// A block ends with its CRC-32C.
 fn is_whole(block: &[u8]) -> bool {
     let Some((block, sum)) = block.split_last_chunk::<4>() else { return false };
-    let told = u32::from_le_bytes(*sum).wrapping_sub(0xa282_ead8).rotate_left(15);
-    crc32c::crc32c(block) == told
+    crc32c::crc32c(block) == unmasked(u32::from_le_bytes(*sum))
 }
 
 impl RandomAccess for Reading {
@@ -128,26 +181,43 @@ impl Write for Writing {
 
 impl Env for ReadOnly {
     fn open_sequential_file(&self, path: &Path) -> Result<Box<dyn Read>> {
-        Ok(Box::new(Reading(self.find(path)?, 0)))
+        let file = self.find(path)?;
+        let name = path.file_name().unwrap_or_default().display().to_string();
+        let is_log = name.ends_with(".log") || name.starts_with("MANIFEST-");
+        let damage = if is_log { damaged_record(&file) } else { Ok(None) };
+        if let Some(at) = damage? {
+            self.note(format!("its file `{name}` is damaged at byte {at}: what follows is lost"));
+        }
+        Ok(Box::new(Reading(file, 0)))
     }
 
     fn open_random_access_file(&self, path: &Path) -> Result<Box<dyn RandomAccess>> {
         let name = path.file_name().unwrap_or_default();
         let written = self.changed.borrow().contains_key(name);
-        let file = self.find(path).inspect_err(|e| {
-            self.damage.borrow_mut().get_or_insert(e.to_string());
-        })?;
-        Ok(match written {
-            true => Box::new(Reading(file, 0)),
-            false => {
-                let name = name.display().to_string();
-                Box::new(Table { name, file, damage: self.damage.clone() })
-            }
-        })
+        let file = self.find(path).inspect_err(|e| self.note(e.to_string()))?;
+        if written {
+            return Ok(Box::new(Reading(file, 0)));
+        }
+        let name = name.display().to_string();
+        if !is_table(&file)? {
+            self.note(format!("its table `{name}` is cut off or damaged: copy it anew"));
+            return Err(named(path, io::ErrorKind::InvalidData.into()));
+        }
+        Ok(Box::new(Table { name, file, damage: self.damage.clone() }))
     }
 
     fn open_writable_file(&self, path: &Path) -> Result<Box<dyn Write>> {
-        let file = Rc::new(tempfile::tempfile().map_err(|e| named(path, e))?);
+        let aside = tempfile::tempfile().map_err(|e| {
+            let folder = std::env::temp_dir();
+            named(
+                path,
+                io::Error::new(
+                    e.kind(),
+                    format!("nothing can be set aside in `{}`: {e}", folder.display()),
+                ),
+            )
+        })?;
+        let file = Rc::new(aside);
         self.change(path, Some(file.clone()));
         Ok(Box::new(Writing(file)))
     }
@@ -238,7 +308,8 @@ impl FilterPolicy for NoFilter {
     }
 
     fn create_filter(&self, _: &[u8], _: &[usize]) -> Vec<u8> {
-        Vec::new()
+        // None at all is more than the library can read.
+        vec![0]
     }
 
     fn key_may_match(&self, _: &[u8], _: &[u8]) -> bool {
