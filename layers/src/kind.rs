@@ -161,8 +161,6 @@ pub struct LayerKind {
     pub fed: bool,
     /// Whether the shapes of the tops depend on values, so that the net asks `measure` each time.
     pub dynamic: bool,
-    /// Whether what a pass gives depends on the passes before it, so that none may be run again.
-    pub counts_passes: bool,
     /// Layouts its passes understand.
     pub layouts: Layouts,
     /// Parameter blocks outside our schema that `build` reads by `LayerDef::extension`.
@@ -198,7 +196,6 @@ impl LayerKind {
             alias: Alias::Never,
             fed: false,
             dynamic: false,
-            counts_passes: false,
             layouts: Layouts::NchwOnly,
             extensions: &[],
             lower: None,
@@ -273,12 +270,6 @@ impl LayerKind {
     /// Top shapes depend on values.
     pub const fn dynamic(mut self) -> LayerKind {
         self.dynamic = true;
-        self
-    }
-
-    /// What a pass gives depends on the passes before it.
-    pub const fn counts_passes(mut self) -> LayerKind {
-        self.counts_passes = true;
         self
     }
 

@@ -38,6 +38,15 @@ pub trait Layer: Send {
         Err(LayerError::layer("this type does not measure its tops"))
     }
 
+    /// What it carries from pass to pass beside its parameters (hidden states, counts of passes): for
+    /// snapshots, and for passes that run again. Nothing stands for the beginning.
+    fn carried(&self) -> Vec<f32> {
+        Vec::new()
+    }
+
+    /// Goes on as if the last pass had left this.
+    fn carry(&mut self, _carried: &[f32]) {}
+
     /// Only for layers that write files: writes what is not written yet. More passes may follow.
     fn close(&mut self) -> Result<(), LayerError> {
         Ok(())

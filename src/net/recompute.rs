@@ -23,13 +23,14 @@ pub(super) struct Segment {
     /// The pass in which they ran last, and what layers kept before it.
     pass: u64,
     state: Vec<f32>,
+    /// Of each of `again`.
+    carried: Vec<Vec<f32>>,
 }
 
 impl Node {
-    /// Whether a second run in a pass would give something else: it hands out data, or counts its
-    /// passes.
+    /// Whether a second run in a pass would give something else: it hands out data.
     pub fn runs_once(&self) -> bool {
-        self.bottoms.is_empty() || self.kind.counts_passes
+        self.bottoms.is_empty()
     }
 }
 
@@ -171,6 +172,7 @@ impl Net {
         if let Some(segment) = begins.filter(|segment| !segment.again.is_empty()) {
             segment.pass = self.passes;
             segment.state = self.store.state().to_vec();
+            segment.carried = carried(&self.nodes, &segment.again);
         }
     }
 
@@ -185,14 +187,26 @@ impl Net {
             return Ok(());
         }
         let (again, before) = (segment.again.clone(), segment.state.clone());
+        let now = carried(&self.nodes, &again);
+        for (&i, carried) in again.iter().zip(&segment.carried) {
+            self.nodes[i].layer.carry(carried);
+        }
         let passes = std::mem::replace(&mut self.passes, segment.pass);
         let state = self.store.state().to_vec();
         let debug = self.debug.take();
         self.store.set_state(&before);
-        let run = again.into_iter().try_for_each(|i| self.forward_node(i));
+        let run = again.iter().try_for_each(|&i| self.forward_node(i));
         self.store.set_state(&state);
+        for (&i, carried) in again.iter().zip(&now) {
+            self.nodes[i].layer.carry(carried);
+        }
         self.debug = debug;
         self.passes = passes;
         run
     }
+}
+
+/// What these layers carry from pass to pass.
+fn carried(nodes: &[Node], which: &[usize]) -> Vec<Vec<f32>> {
+    which.iter().map(|&i| nodes[i].layer.carried()).collect()
 }

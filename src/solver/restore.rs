@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cortado_layers::{ParamKind, Shape};
-use cortado_proto::caffe::{DataPosition, SolverState};
+use cortado_proto::caffe::{Carried, DataPosition, SolverState};
 use cortado_proto::wire;
 
 use super::claim::folder_of;
@@ -140,9 +140,9 @@ impl Solver {
             let nets = std::iter::once(&mut self.net).chain(&mut self.test_nets);
             nets.for_each(|net| net.set_seed(seed));
         }
-        go_on(&mut self.net, state.forward_count, &state.data_position)?;
+        go_on(&mut self.net, state.forward_count, &state.data_position, &state.carried)?;
         for (net, at) in self.test_nets.iter_mut().zip(&state.test_position) {
-            go_on(net, at.forward_count, &at.data_position)?;
+            go_on(net, at.forward_count, &at.data_position, &at.carried)?;
         }
         self.losses = state.smoothed_loss.iter().copied().collect();
         self.resumed = !self.losses.is_empty();
@@ -193,8 +193,10 @@ fn go_on(
     net: &mut Net,
     passes: Option<u64>,
     positions: &[DataPosition],
+    carried: &[Carried],
 ) -> Result<(), crate::Error> {
     let positions = positions.iter().map(|p| (p.layer().to_owned(), p.position())).collect();
+    let carried = carried.iter().map(|c| (c.layer().to_owned(), c.value.clone())).collect();
     let passes = passes.unwrap_or(net.passes());
-    Ok(net.go_to(&Mark { passes, positions, state: Vec::new() })?)
+    Ok(net.go_to(&Mark { passes, positions, state: Vec::new(), carried })?)
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use cortado_layers::ParamKind;
 use cortado_proto::caffe::solver_parameter::SnapshotFormat;
-use cortado_proto::caffe::{DataPosition, NetPosition, SolverState};
+use cortado_proto::caffe::{Carried, DataPosition, NetPosition, SolverState};
 use cortado_proto::wire;
 
 use super::restore::snapshots;
@@ -151,10 +151,22 @@ impl Solver {
             let of = |(layer, at)| DataPosition { layer: Some(layer), position: Some(at) };
             mark.positions.into_iter().map(of).collect()
         };
-        let test = |net: &crate::net::Net| NetPosition {
-            forward_count: Some(net.passes()),
-            data_position: positions(net.mark()),
+        let carried = |mark: &Mark| -> Vec<Carried> {
+            let of = |(layer, value): &(String, Vec<f32>)| Carried {
+                layer: Some(layer.clone()),
+                value: value.clone(),
+            };
+            mark.carried.iter().map(of).collect()
         };
+        let test = |net: &crate::net::Net| {
+            let mark = net.mark();
+            NetPosition {
+                forward_count: Some(mark.passes),
+                carried: carried(&mark),
+                data_position: positions(mark),
+            }
+        };
+        let mark = self.net.mark();
         let paced = self.pace != super::Pace::default();
         SolverState {
             iter: Some(self.iter as i32),
@@ -164,7 +176,8 @@ impl Solver {
             minimum_loss: paced.then_some(self.pace.minimum_loss),
             iter_last_event: paced.then_some(self.pace.last_event as i32),
             seed: Some(self.seed),
-            data_position: positions(self.net.mark()),
+            carried: carried(&mark),
+            data_position: positions(mark),
             smoothed_loss: self.losses.iter().copied().collect(),
             forward_count: Some(self.net.passes()),
             test_position: self.test_nets.iter().map(test).collect(),

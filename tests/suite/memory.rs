@@ -115,6 +115,85 @@ fn training_tells_and_learns_the_same_whether_activations_are_kept_or_computed_a
     }
 }
 
+/// Layers that go on from what the last pass left: a run computed again, and one taken up, begin where
+/// the first did.
+#[test]
+fn what_layers_carry_from_pass_to_pass_is_there_again() {
+    let data = |axes: &str, fillers: &str| {
+        format!(
+            "layer {{ name: \"d\" type: \"DummyData\" top: \"x\" top: \"cont\" top: \"t\" dummy_data_param {{ {axes} {fillers} }} }}"
+        )
+    };
+    let sequence = data(
+        "shape { dim: 4 dim: 2 dim: 6 } shape { dim: 4 dim: 2 } shape { dim: 4 dim: 2 dim: 6 }",
+        r#"data_filler { type: "gaussian" std: 1 } data_filler { type: "constant" value: 1 } data_filler { type: "gaussian" std: 1 }"#,
+    );
+    let classes = data(
+        "shape { dim: 8 dim: 6 } shape { dim: 8 } shape { dim: 8 dim: 6 }",
+        r#"data_filler { type: "gaussian" std: 1 } data_filler { type: "constant" value: 2 } data_filler { type: "gaussian" std: 1 }"#,
+    );
+    let recurrent = |kind: &str| {
+        format!(
+            "layer {{ name: \"r\" type: \"{kind}\" bottom: \"x\" bottom: \"cont\" top: \"h0\" \
+                 recurrent_param {{ num_output: 6 weight_filler {{ type: \"uniform\" min: -0.8 max: 0.8 }} }} }}"
+        )
+    };
+    let fork = r#"layer { name: "r" type: "Lstm" bottom: "x" bottom: "cont" top: "h0"
+        lstm_param { num_output: 6 weight_filler { type: "uniform" min: -0.8 max: 0.8 } } }"#;
+    let tail = |axis: usize| -> String {
+        let block = |i: usize| {
+            let j = i + 1;
+            format!(
+                "layer {{ name: \"ip{i}\" type: \"InnerProduct\" bottom: \"h{i}\" top: \"i{i}\" \
+                     inner_product_param {{ num_output: 6 axis: {axis} weight_filler {{ type: \"xavier\" }} }} }} \
+                     layer {{ name: \"th{i}\" type: \"TanH\" bottom: \"i{i}\" top: \"h{j}\" }}"
+            )
+        };
+        (0..3).map(block).collect::<String>()
+            + r#"layer { name: "loss" type: "EuclideanLoss" bottom: "h3" bottom: "t" top: "loss" }"#
+    };
+    let steep = r#"layer { name: "r" type: "ScaleTanH" bottom: "x" top: "h0" scale_tanh_param { step_size: 2 gamma: 0.5 power: 1 } }"#;
+    let margin = r#"
+        layer { name: "ip" type: "InnerProduct" bottom: "x" top: "m" inner_product_param { num_output: 6 weight_filler { type: "xavier" } } }
+        layer { name: "r" type: "MarginInnerProduct" bottom: "m" bottom: "cont" top: "h0" margin_inner_product_param {
+          num_output: 6 type: DOUBLE base: 1000 gamma: 0.12 power: 1 lambda_min: 5 weight_filler { type: "xavier" } } }"#;
+    let nets = [
+        ("LSTM", sequence.clone() + &recurrent("LSTM") + &tail(2)),
+        ("RNN", sequence.clone() + &recurrent("RNN") + &tail(2)),
+        ("Lstm", sequence + fork + &tail(2)),
+        ("ScaleTanH", classes.clone() + steep + &tail(1)),
+        ("MarginInnerProduct", classes + margin + &tail(1)),
+    ];
+    let mut wrong = Vec::new();
+    for (kind, net) in nets {
+        let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+        let prefix = folder.path().join("run");
+        let text = format!(
+            "net_param {{ {net} }} base_lr: 0.02 momentum: 0.9 random_seed: 5 lr_policy: \"fixed\" \
+             max_iter: {ITERS} snapshot: 3 snapshot_prefix: {prefix:?}"
+        );
+        let run = |again: bool, from: Option<&str>| {
+            let mut solver = solver(&text, 1, again);
+            if let Some(state) = from {
+                solver
+                    .restore(&folder.path().join(state))
+                    .unwrap_or_else(|e| panic!("{kind}: {e}"));
+            }
+            solver.solve(&mut ()).unwrap_or_else(|e| panic!("{kind}: {e}"));
+            snapshot(folder.path())
+        };
+        let unbroken = run(false, None);
+        for (what, again, from) in
+            [("computed again", true, None), ("taken up", false, Some("run_iter_3.solverstate"))]
+        {
+            if run(again, from) != unbroken {
+                wrong.push(format!("{kind}, {what}: the snapshots differ"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn numbers_that_are_none_are_found_where_they_begin() {
     let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));

@@ -333,6 +333,9 @@ fn references_masks_and_regions_may_be_learned() {
            layer { name: "z" type: "Crop" bottom: "wide" bottom: "y" top: "z" loss_weight: 1 crop_param { axis: 2 offset: 1 } }"#,
         r#"layer { name: "pool" type: "Pooling" bottom: "y" top: "p" top: "mask" pooling_param { pool: MAX kernel_size: 1 stride: 1 } }
            layer { name: "z" type: "Upsample" bottom: "p" bottom: "mask" top: "z" loss_weight: 1 upsample_param { scale: 1 } }"#,
+        r#"layer { name: "go" type: "DummyData" top: "go" top: "s" dummy_data_param { shape { dim: 1 dim: 1 } shape { dim: 1 dim: 1 dim: 2 } data_filler { value: 1 } data_filler { } } }
+           layer { name: "enc" type: "LSTM" bottom: "y" bottom: "go" bottom: "s" bottom: "s" top: "e" top: "h" top: "c" recurrent_param { num_output: 2 expose_hidden: true } }
+           layer { name: "z" type: "LSTM" bottom: "y" bottom: "go" bottom: "h" bottom: "c" top: "z" top: "h2" top: "c2" loss_weight: 1 loss_weight: 0 loss_weight: 0 recurrent_param { num_output: 2 expose_hidden: true } }"#,
         r#"layer { name: "at" type: "InnerProduct" bottom: "y" top: "at" inner_product_param { num_output: 5 } }
            layer { name: "z" type: "ROIPooling" bottom: "y" bottom: "at" top: "z" loss_weight: 1 roi_pooling_param { pooled_h: 1 pooled_w: 1 } }"#,
     ];

@@ -4,11 +4,8 @@ use crate::{Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind,
 use cortado_proto::caffe::ScaleTanHParameter;
 
 /// The layer type.
-pub static KIND: LayerKind = LayerKind::new("ScaleTanH", build, &DOC)
-    .in_place()
-    .needs(needs)
-    .counts_passes()
-    .dialect("hashnet");
+pub static KIND: LayerKind =
+    LayerKind::new("ScaleTanH", build, &DOC).in_place().needs(needs).dialect("hashnet");
 
 static DOC: LayerDoc = LayerDoc {
     params: &["scale_tanh_param"],
@@ -48,6 +45,17 @@ impl Layer for ScaleTanHLayer {
     fn reshape(&mut self, cx: &mut Reshape<'_>) -> Result<(), LayerError> {
         cx.top(0, cx.bottoms[0].clone());
         Ok(())
+    }
+
+    fn carried(&self) -> Vec<f32> {
+        vec![self.pass as f32, self.scale]
+    }
+
+    fn carry(&mut self, carried: &[f32]) {
+        (self.pass, self.scale) = match *carried {
+            [pass, scale] => (pass as u32, scale),
+            _ => (0, self.param.init_scale()),
+        };
     }
 
     fn forward(&mut self, cx: &mut Forward<'_>) -> Result<(), LayerError> {

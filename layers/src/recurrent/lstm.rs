@@ -14,6 +14,7 @@ pub static KIND: LayerKind = LayerKind::new("LSTM", build, &DOC)
     .tops(Arity::between(1, 3))
     .needs(|_| Needs::BOTTOM)
     .grads(GradBottoms::Only(&[0, 2]))
+    .ends_gradients()
     .macs(|_: &[Shape], tops, params| macs(tops, params, 3));
 
 static DOC: LayerDoc = LayerDoc {
@@ -80,6 +81,15 @@ impl Layer for Lstm {
         let step = self.seq.step();
         cx.scratch = 4 * t * step + 2 * step + self.seq.scratch();
         Ok(())
+    }
+
+    fn carried(&self) -> Vec<f32> {
+        [&self.h[..], &self.c].concat()
+    }
+
+    fn carry(&mut self, carried: &[f32]) {
+        let (h, c) = carried.split_at(carried.len() / 2);
+        (self.h, self.c) = (h.to_vec(), c.to_vec());
     }
 
     fn forward(&mut self, cx: &mut Forward<'_>) -> Result<(), LayerError> {

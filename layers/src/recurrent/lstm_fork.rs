@@ -15,7 +15,6 @@ pub static KIND: LayerKind = LayerKind::new("Lstm", build, &DOC)
     .bottoms(Arity::between(1, 2))
     .needs(|_| Needs::BOTTOM)
     .grads(GradBottoms::Only(&[0]))
-    .counts_passes()
     .dialect("ctpn");
 
 static DOC: LayerDoc = LayerDoc {
@@ -136,6 +135,15 @@ impl Layer for LstmLayer {
         cx.save([t + 1, n, hidden]); // cells
         cx.scratch = 4 * t * n * hidden + 2 * n * hidden;
         Ok(())
+    }
+
+    fn carried(&self) -> Vec<f32> {
+        self.carried.as_ref().map(|states| states.concat()).unwrap_or_default()
+    }
+
+    fn carry(&mut self, carried: &[f32]) {
+        let (h, c) = carried.split_at(carried.len() / 2);
+        self.carried = (!carried.is_empty()).then(|| [h.to_vec(), c.to_vec()]);
     }
 
     fn forward(&mut self, cx: &mut Forward<'_>) -> Result<(), LayerError> {

@@ -14,6 +14,7 @@ pub static KIND: LayerKind = LayerKind::new("RNN", build, &DOC)
     .tops(Arity::between(1, 2))
     .needs(|_| Needs::BOTH)
     .grads(GradBottoms::Only(&[0, 2]))
+    .ends_gradients()
     .macs(|_: &[Shape], tops, params| macs(tops, params, 5));
 
 static DOC: LayerDoc = LayerDoc {
@@ -78,6 +79,14 @@ impl Layer for Rnn {
         let step = self.seq.step();
         cx.scratch = 2 * t * step + step + self.seq.scratch();
         Ok(())
+    }
+
+    fn carried(&self) -> Vec<f32> {
+        self.h.clone()
+    }
+
+    fn carry(&mut self, carried: &[f32]) {
+        self.h = carried.to_vec();
     }
 
     fn forward(&mut self, cx: &mut Forward<'_>) -> Result<(), LayerError> {

@@ -18,7 +18,6 @@ pub static KIND: LayerKind = LayerKind::new("MarginInnerProduct", build, &DOC)
     .tops(Arity::between(1, 2))
     .needs(needs)
     .grads(GradBottoms::Only(&[0]))
-    .counts_passes()
     .macs(macs)
     .dialect("sphereface");
 
@@ -140,6 +139,14 @@ impl Layer for MarginLayer {
         cx.save([self.m]); // |x|
         cx.save([self.m]); // cos θ of the label
         Ok(())
+    }
+
+    fn carried(&self) -> Vec<f32> {
+        vec![self.pass as f32]
+    }
+
+    fn carry(&mut self, carried: &[f32]) {
+        self.pass = carried.first().map_or(self.param.iteration(), |&pass| pass as i32);
     }
 
     fn forward(&mut self, cx: &mut Forward<'_>) -> Result<(), LayerError> {
