@@ -1,10 +1,11 @@
 //! `cortado train`.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use cortado::solver::{
@@ -214,6 +215,7 @@ struct Console {
 impl Console {
     fn new(args: &TrainArgs) -> Result<Console, Failure> {
         let (stop, snapshot) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let stops = RefCell::new(Vec::new());
         let on = |signal: i32, effect: Effect| -> std::io::Result<()> {
             let flag = match effect {
                 Effect::Stop => &stop,
@@ -221,15 +223,15 @@ impl Console {
                 Effect::None => &Arc::new(AtomicBool::new(false)),
             };
             if effect == Effect::Stop {
-                // A second signal ends the program at once: nothing half-written is ever visible.
-                signal_hook::flag::register_conditional_shutdown(signal, 130, flag.clone())?;
+                stops.borrow_mut().push(signal);
             }
             signal_hook::flag::register(signal, flag.clone())?;
             Ok(())
         };
         let registered = on(signal_hook::consts::SIGINT, args.sigint_effect)
             .and_then(|()| on(signal_hook::consts::SIGTERM, Effect::Stop))
-            .and_then(|()| on_others(&on, args.sighup_effect));
+            .and_then(|()| on_others(&on, args.sighup_effect))
+            .and_then(|()| hurry(stops.take()));
         registered.map_err(|e| Failure::Input(format!("error: cannot listen to signals: {e}")))?;
         Ok(Console {
             progress: None,
@@ -242,6 +244,30 @@ impl Console {
             snapshot,
         })
     }
+}
+
+/// A second signal that stops ends the program at once: nothing half-written is ever visible. Those that
+/// come together are one: `timeout` and job managers send theirs to the program and to its group.
+#[cfg(unix)]
+fn hurry(stops: Vec<i32>) -> std::io::Result<()> {
+    const TOGETHER: Duration = Duration::from_secs(1);
+    let mut signals = signal_hook::iterator::Signals::new(stops)?;
+    let wait = move || {
+        let mut first: Option<Instant> = None;
+        for _ in signals.forever() {
+            let since = first.get_or_insert_with(Instant::now).elapsed();
+            if since >= TOGETHER {
+                log::line("stopped at once by a second signal, without a snapshot");
+                signal_hook::low_level::exit(130);
+            }
+        }
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(wait).map(drop)
+}
+
+#[cfg(not(unix))]
+fn hurry(_stops: Vec<i32>) -> std::io::Result<()> {
+    Ok(())
 }
 
 #[cfg(unix)]
