@@ -5,22 +5,36 @@ use std::path::Path;
 
 use cortado_layers::Shape;
 
+const MAGIC: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
+
 /// Whether a file begins as HDF5 files do, whatever its name.
 pub fn is_hdf5(path: &Path) -> bool {
-    use std::io::Read;
-    let mut magic = [0; 8];
-    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic));
-    read.is_ok() && magic == *b"\x89HDF\r\n\x1a\n"
+    beginning(path).is_some()
+}
+
+/// Where the HDF5 of a file begins: at 0, or behind what somebody else put there (MATLAB), at 512 or twice
+/// that and so on.
+fn beginning(path: &Path) -> Option<u64> {
+    use std::io::{Read, Seek, SeekFrom};
+    let mut file = std::fs::File::open(path).ok()?;
+    let length = file.metadata().ok()?.len();
+    let places = std::iter::once(0).chain((9..63).map(|power| 1 << power));
+    places.take_while(|place| place + 8 <= length).find(|&place| {
+        let mut magic = [0; 8];
+        let read = file.seek(SeekFrom::Start(place)).and_then(|_| file.read_exact(&mut magic));
+        read.is_ok() && magic == MAGIC
+    })
 }
 
 /// The length that the superblock of a file tells (HDF5 file format 3.0, II.A), where offsets have
-/// eight bytes.
+/// eight bytes and nothing stands before it.
 #[cfg(feature = "hdf5")]
 fn whole_length(path: &Path) -> Option<u64> {
     use std::io::Read;
     let mut head = [0; 52];
     std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut head)).ok()?;
     let (width, at) = match head[8] {
+        _ if !head.starts_with(&MAGIC) => return None,
         0 => (head[13], 40),
         1 => (head[13], 44),
         2 | 3 => (head[9], 28),
@@ -131,7 +145,14 @@ mod with_hdf5 {
 
         fn dataset(&self, path: &str) -> Result<Dataset, String> {
             self.file.dataset(path).map_err(|_| {
-                let (mut groups, datasets) = self.names("").unwrap_or_default();
+                let (mut groups, datasets) = match self.names("") {
+                    Ok(names) => names,
+                    Err(why) => {
+                        let what =
+                            format!("the HDF5 file `{}` has no dataset `{path}`", self.shown);
+                        return format!("{what} that can be read; {why}");
+                    }
+                };
                 groups.iter_mut().for_each(|group| group.push('/'));
                 let there = [datasets, groups].concat();
                 let there = there.iter().take(12).cloned().collect::<Vec<_>>().join(", ");

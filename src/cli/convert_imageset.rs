@@ -30,10 +30,10 @@ pub struct ConvertImagesetArgs {
     #[arg(value_name = "DB_NAME")]
     to: PathBuf,
     /// Pictures as one channel
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", action = ArgAction::Set, value_name = "BOOL", hide_possible_values = true)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", action = ArgAction::Set, value_name = "BOOL", value_parser = clap::builder::BoolishValueParser::new(), hide_possible_values = true)]
     gray: bool,
     /// In a random order
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", action = ArgAction::Set, value_name = "BOOL", hide_possible_values = true)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", action = ArgAction::Set, value_name = "BOOL", value_parser = clap::builder::BoolishValueParser::new(), hide_possible_values = true)]
     shuffle: bool,
     /// Seed of the random order
     #[arg(long, default_value_t = 1, value_name = "N")]
@@ -48,10 +48,10 @@ pub struct ConvertImagesetArgs {
     #[arg(long, default_value_t = 0, value_name = "PIXELS")]
     resize_height: usize,
     /// All pictures must have one size
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", action = ArgAction::Set, value_name = "BOOL", hide_possible_values = true)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", action = ArgAction::Set, value_name = "BOOL", value_parser = clap::builder::BoolishValueParser::new(), hide_possible_values = true)]
     check_size: bool,
     /// Pictures as files (PNG, JPEG), not as values
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", action = ArgAction::Set, value_name = "BOOL", hide_possible_values = true)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", action = ArgAction::Set, value_name = "BOOL", value_parser = clap::builder::BoolishValueParser::new(), hide_possible_values = true)]
     encoded: bool,
     /// Format of those: png, jpg; without it that of each file
     #[arg(long, default_value = "", value_name = "FORMAT")]

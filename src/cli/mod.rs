@@ -108,7 +108,9 @@ enum Command {
     Fold(fold::FoldArgs),
     ConvertBn(convert_bn::ConvertBnArgs),
     BnRecalibrate(bn_recalibrate::BnRecalibrateArgs),
+    #[command(aliases = ["upgrade_net_proto_text", "upgrade_net_proto_binary"])]
     UpgradeNet(upgrade::UpgradeNetArgs),
+    #[command(alias = "upgrade_solver_proto_text")]
     UpgradeSolver(upgrade::UpgradeSolverArgs),
     #[command(alias = "convert_imageset")]
     ConvertImageset(convert_imageset::ConvertImagesetArgs),

@@ -4,6 +4,7 @@
 //! blue (A. Krizhevsky, <https://www.cs.toronto.edu/~kriz/cifar.html>). As in the original's
 //! databases the channels stay in that order, also where they come from JPEG or PNG pictures.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -71,6 +72,7 @@ pub fn convert(
         [NewDb::create(train, backend, overwrite)?, NewDb::create(test, backend, overwrite)?];
     let mut mean = MeanSum::default();
     let mut done = 0;
+    let mut batches = BTreeSet::new();
     let mut put = |split: Split, class: u8, pixels: Vec<u8>| -> Result<(), ToolError> {
         let db = &mut dbs[split as usize];
         let key = format!("{:05}", db.records());
@@ -92,9 +94,23 @@ pub fn convert(
                 shown = format!("{}, in it {}", path.display(), inside.display());
             }
             let name = inside.unwrap_or(path);
+            if binary(name).is_some() {
+                let stem = parts(name).next().and_then(|name| name.split('.').next());
+                batches.extend(stem.map(str::to_owned));
+            }
             take(name, bytes, &mut put)
                 .map_err(|ToolError(why)| ToolError(format!("`{shown}`: {why}")))
         })?;
+    }
+    // A file named alone may be all that is wanted; of a set none is left out unnoticed.
+    let alone = from.is_file() && !is_archive(from);
+    let missing: Vec<String> = BATCHES
+        .into_iter()
+        .filter(|name| !batches.contains(*name))
+        .map(|name| format!("{name}.bin"))
+        .collect();
+    if !alone && !batches.is_empty() && !missing.is_empty() {
+        return Err(ToolError(format!("`{}` lacks {}", from.display(), missing.join(", "))));
     }
     let mut converted = Converted { databases: Vec::new(), mean: None };
     for (db, place) in dbs.into_iter().zip(&places) {
@@ -113,6 +129,10 @@ pub fn convert(
     }
     Ok(converted)
 }
+
+/// The files of the binary version.
+const BATCHES: [&str; 6] =
+    ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"];
 
 fn nothing(from: &Path) -> ToolError {
     ToolError(format!(

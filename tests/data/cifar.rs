@@ -39,12 +39,18 @@ fn the_binary_version_becomes_databases_and_a_mean() {
     std::fs::create_dir(&from).expect("a temporary folder can be written");
     write(&from, "data_batch_1.bin", &records(&[(3, [0, 1, 2]), (9, [10, 11, 12])]));
     write(&from, "data_batch_2.bin.gz", &gzip(&records(&[(0, [20, 21, 22])])));
+    let more = records(&[(1, [10, 11, 12])]);
+    ["data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"]
+        .iter()
+        .for_each(|name| write(&from, name, &more));
     write(&from, "test_batch.bin", &records(&[(5, [255, 0, 7])]));
     write(&from, "lossless.bin", b"no part of the set");
     let done = run(folder.path(), &folder.path().join("out")).expect("it is whole");
-    assert_eq!(done.databases.iter().map(|(_, count)| *count).collect::<Vec<_>>(), [3, 1]);
-    let train = read(folder.path(), "out/cifar10_train_lmdb", "LMDB", 3);
-    let wanted = [([0.0, 1.0, 2.0], 3.0), ([10.0, 11.0, 12.0], 9.0), ([20.0, 21.0, 22.0], 0.0)];
+    assert_eq!(done.databases.iter().map(|(_, count)| *count).collect::<Vec<_>>(), [6, 1]);
+    let train = read(folder.path(), "out/cifar10_train_lmdb", "LMDB", 6);
+    let mut wanted =
+        vec![([0.0, 1.0, 2.0], 3.0), ([10.0, 11.0, 12.0], 9.0), ([20.0, 21.0, 22.0], 0.0)];
+    wanted.extend([([10.0, 11.0, 12.0], 1.0); 3]);
     assert_eq!(train, wanted);
     let test = read(folder.path(), "out/cifar10_test_lmdb", "LMDB", 1);
     assert_eq!(test, [([255.0, 0.0, 7.0], 5.0)]);
@@ -106,6 +112,11 @@ fn what_is_wrong_with_the_files_is_told_and_nothing_is_left() {
         ),
         ("all.tar.xz", archive[..archive.len() / 2].to_vec(), "can't be read or is damaged"),
         ("train/horse/1.png", small, "the picture is 9x11; 32x32 are wanted"),
+        (
+            "data_batch_2.bin",
+            good.clone(),
+            "lacks data_batch_1.bin, data_batch_3.bin, data_batch_4.bin, data_batch_5.bin, test_batch.bin",
+        ),
         ("readme.txt", Vec::new(), "holds nothing of CIFAR-10"),
     ];
     for (name, bytes, wanted) in cases {

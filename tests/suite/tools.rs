@@ -134,3 +134,25 @@ fn a_picture_that_cannot_be_read_ends_a_training_with_a_snapshot() {
     assert!(folder.path().join("run_iter_3.caffemodel").is_file(), "{told}");
     assert!(folder.path().join("run_iter_3.solverstate").is_file(), "{told}");
 }
+
+/// As the original's programs do, which open the name they are given.
+#[cfg(unix)]
+#[test]
+fn what_is_written_goes_through_links_and_pipes() {
+    let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+    let at = |name: &str| folder.path().join(name);
+    let net = "layers { name: \"r\" type: RELU bottom: \"x\" top: \"y\" }\ninput: \"x\"\ninput_dim: 1\n\
+               input_dim: 1\ninput_dim: 1\ninput_dim: 1\n";
+    for name in ["old.prototxt", "real.prototxt"] {
+        std::fs::write(at(name), net).unwrap_or_else(|e| panic!("{e}"));
+    }
+    std::os::unix::fs::symlink("real.prototxt", at("link")).unwrap_or_else(|e| panic!("{e}"));
+    let linked = cortado_in(folder.path(), &["upgrade_net_proto_text", "old.prototxt", "link"]);
+    assert!(linked.status.success(), "{}", stderr(&linked));
+    assert!(at("link").is_symlink());
+    let upgraded = std::fs::read_to_string(at("real.prototxt")).unwrap_or_else(|e| panic!("{e}"));
+    assert!(upgraded.contains("type: \"ReLU\""), "{upgraded}");
+    // Its output is a pipe.
+    let piped = cortado_in(folder.path(), &["upgrade-net", "old.prototxt", "/proc/self/fd/1"]);
+    assert!(stdout(&piped).contains(&upgraded), "{}", stderr(&piped));
+}

@@ -174,7 +174,7 @@ pub fn save_state_on(disk: &dyn Disk, path: &Path, state: &SolverState) -> Resul
 }
 
 /// Writes a file aside, syncs it and renames it into place: readers see the old file or the whole new
-/// one, also after a crash.
+/// one, also after a crash. Links are followed, pipes and devices written to.
 ///
 /// # Errors
 /// The directory does not exist or the file cannot be written.
@@ -182,7 +182,19 @@ pub fn write_file(
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), Error> {
-    write_file_on(&RealDisk, path, fill).map(|_| ())
+    let failed = |e| Error::file("write", path, e);
+    match std::fs::metadata(path) {
+        // A pipe or a device takes what is written to it.
+        Ok(there) if !there.is_file() && !there.is_dir() => {
+            let mut out = std::fs::OpenOptions::new().write(true).open(path).map_err(failed)?;
+            fill(&mut out).map_err(failed)
+        }
+        // What a link leads to is replaced, not the link.
+        Ok(_) if path.is_symlink() => {
+            write_file_on(&RealDisk, &path.canonicalize().map_err(failed)?, fill).map(|_| ())
+        }
+        _ => write_file_on(&RealDisk, path, fill).map(|_| ()),
+    }
 }
 
 /// The same on any disk. Gives the checksum of the file.

@@ -75,15 +75,24 @@ pub fn apply(
     }
     let fit = resample(picture, fit_h, fit_w, mode);
     Ok(match p.resize_mode() {
-        ResizeMode::FitLargeSizeAndPad => padded(&fit, height, width, p),
+        ResizeMode::FitLargeSizeAndPad => {
+            let side = |inner: usize, whole: usize| (inner as f32 / whole as f32).min(1.0);
+            // Boxes go by the size before it is rounded.
+            let scale = match flatter {
+                true => [1.0, side(h * width, w * height)],
+                false => [side(w * height, h * width), 1.0],
+            };
+            let map = Map { scale, shift: scale.map(|scale| (1.0 - scale) / 2.0) };
+            (padded(&fit, height, width, p), map)
+        }
         _ => (fit, Map::STAY),
     })
 }
 
-/// The picture in the middle, what is missing around it filled up; odd rests go before it.
-fn padded(picture: &Picture, height: usize, width: usize, p: &ResizeParameter) -> (Picture, Map) {
+/// The picture in the middle, what is missing around it filled up; odd rests go behind it.
+fn padded(picture: &Picture, height: usize, width: usize, p: &ResizeParameter) -> Picture {
     let [c, h, w] = picture.shape;
-    let (top, left) = ((height - h).div_ceil(2), (width - w).div_ceil(2));
+    let (top, left) = ((height - h) / 2, (width - w) / 2);
     let inside = |at: usize, before: usize, length: usize| -> Option<usize> {
         let at = at as i64 - before as i64;
         let length = length as i64;
@@ -113,6 +122,5 @@ fn padded(picture: &Picture, height: usize, width: usize, p: &ResizeParameter) -
             }
         }
     }
-    let map = Map::onto_canvas([h, w], [height, width], top, left);
-    (Picture { shape: [c, height, width], data }, map)
+    Picture { shape: [c, height, width], data }
 }

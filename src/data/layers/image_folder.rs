@@ -77,7 +77,10 @@ fn classes(folder: &Path) -> Result<Vec<(String, i32)>, String> {
 fn pictures(folder: &Path, label: i32, found: &mut Vec<(String, i32)>) -> Result<(), String> {
     for path in inside(folder)? {
         if path.is_dir() {
-            pictures(&path, label, found)?;
+            // A link to a folder above has no end.
+            if !path.is_symlink() {
+                pictures(&path, label, found)?;
+            }
             continue;
         }
         let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
@@ -91,13 +94,16 @@ fn pictures(folder: &Path, label: i32, found: &mut Vec<(String, i32)>) -> Result
     Ok(())
 }
 
-/// What a folder holds, in the order of names.
+/// What a folder holds, in the order of names; what is hidden (`.git`, `._a.jpg`) is left out.
 fn inside(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let failed = |e: std::io::Error| format!("can't read the folder `{}`: {e}", folder.display());
     let entries = std::fs::read_dir(folder).map_err(failed)?;
     let mut paths = Vec::new();
     for entry in entries {
-        paths.push(entry.map_err(failed)?.path());
+        let entry = entry.map_err(failed)?;
+        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+            paths.push(entry.path());
+        }
     }
     paths.sort();
     Ok(paths)

@@ -7,7 +7,7 @@ lab                 cvtColor(BGR2Lab) of picture / 255, floats
 blur                GaussianBlur(7x7, 1.5), bytes
 erode               erode by an ellipse of 3x3, bytes
 hist_eq             equalizeHist of the Y channel of YCrCb, bytes
-pad/MODE            copyMakeBorder by 5 above, 4 below, bytes
+pad/MODE            copyMakeBorder by 4 above, 5 below, bytes
 """
 import cv2
 import numpy as np
@@ -34,5 +34,5 @@ ycc[0] = cv2.equalizeHist(ycc[0])
 out["hist_eq"] = cv2.cvtColor(cv2.merge(ycc), cv2.COLOR_YCrCb2BGR)
 borders = {"CONSTANT": cv2.BORDER_CONSTANT, "MIRRORED": cv2.BORDER_REFLECT_101, "REPEAT_NEAREST": cv2.BORDER_REPLICATE}
 for name, border in borders.items():
-    out[f"pad/{name}"] = cv2.copyMakeBorder(picture, 5, 4, 0, 0, border, value=(1, 2, 3))
+    out[f"pad/{name}"] = cv2.copyMakeBorder(picture, 4, 5, 0, 0, border, value=(1, 2, 3))
 save_file({name: np.ascontiguousarray(array) for name, array in out.items()}, "augment.safetensors")
