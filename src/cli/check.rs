@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use cortado::net::{
-    Assumed, Net, NetErrorKind, NetOptions, NetState, Outline, OutlineLayer, default_shapes,
-    fork_of,
+    Assumed, Net, NetError, NetErrorKind, NetOptions, NetState, Outline, OutlineLayer,
+    default_shapes, fork_of,
 };
 use cortado_layers::{Phase, Shape};
 use cortado_proto::def::read_text;
@@ -306,7 +306,11 @@ fn net(file: &Path, source: &std::sync::Arc<Source>, args: &CheckArgs) -> Report
     };
     for (phase, outline) in &outlines {
         outline.notes.iter().cloned().for_each(&mut add);
-        if builds && let Some(first) = outline.errors.first() {
+        let breaks_a_rule = |e: &NetError| matches!(e.kind, NetErrorKind::Rule(_));
+        if builds
+            && !outline.errors.iter().any(breaks_a_rule)
+            && let Some(first) = outline.errors.first()
+        {
             let what = format!("builds in one phase only; in {phase}: {}", first.kind);
             add(Diagnostic { severity: Severity::Warning, message: what, ..first.diagnostic() });
             continue;

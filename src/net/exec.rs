@@ -299,7 +299,11 @@ impl Net {
     /// blobs and weights; weight diffs are added to.
     pub fn backward(&mut self) -> Result<(), NetError> {
         self.seed_diffs();
-        self.backward_range(0..self.nodes.len())
+        self.backward_range(0..self.nodes.len())?;
+        if self.debug.is_some() {
+            self.debug_params();
+        }
+        Ok(())
     }
 
     /// Puts the loss weights and the given diffs in place: what a backward pass starts from.

@@ -36,6 +36,7 @@ use best::Best;
 use claim::Claim;
 use guards::Watch;
 
+pub use crate::net::shown;
 pub use config::examine;
 pub use error::SolverError;
 pub use guards::Guards;
@@ -43,7 +44,7 @@ pub use policy::{LrPolicy, Pace};
 pub use probe::{PERCENTILES, Reading};
 pub use probe_file::{ProbeFile, read_readings};
 pub use rehearsal::Rehearsal;
-pub use report::{Event, shown};
+pub use report::Event;
 pub use restore::newest_snapshot;
 pub use snapshot::snapshot_names;
 pub use step::Feed;

@@ -223,6 +223,18 @@ pub static GRADIENTS: &[Gradient] = &[
             &[(&[2, 3, 2], Values::Normal), (&[2, 3, 2], Values::Given(&[1.0, -1.0, 0.0, 1.0]))],
         ),
     ),
+    (
+        "SigmoidCrossEntropyLoss",
+        GradientCase::new(
+            "elements that weigh",
+            r#"layer { name: "l" type: "SigmoidCrossEntropyLoss" bottom: "a" bottom: "b" bottom: "c" top: "y0" }"#,
+            &[
+                (&[3, 4], Values::Normal),
+                (&[3, 4], Values::Uniform(0.0, 1.0)),
+                (&[3, 4], Values::Given(&[1.0, 0.0, 2.0, 0.5])),
+            ],
+        ),
+    ),
 ];
 
 pub static ERRORS: &[Mistake] = &[
@@ -371,5 +383,10 @@ pub static ERRORS: &[Mistake] = &[
         r#"layer { name: "l" type: "SigmoidCrossEntropyLoss" bottom: "a" bottom: "b" top: "y0" }"#,
         &[(&[2, 3], &[1.0]), (&[2, 2], &[0.0])],
         r#"Bottom(1): there is one target per score: 2x3 and 2x2"#,
+    ),
+    (
+        r#"layer { name: "l" type: "SigmoidCrossEntropyLoss" bottom: "a" bottom: "b" bottom: "c" top: "y0" }"#,
+        &[(&[2, 3], &[1.0]), (&[2, 3], &[0.0]), (&[2], &[1.0])],
+        r#"Bottom(2): there is one weight per score: 2x3 and 2"#,
     ),
 ];
