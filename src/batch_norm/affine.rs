@@ -35,7 +35,8 @@ pub fn affine(layer: &TrainedLayer) -> Result<Affine, String> {
             let p = layer.def.scale_param.clone().unwrap_or_default();
             per_channel(layer, p.axis(), "factor")?;
             let scale = values(blob(0));
-            let shift = if p.bias_term() { values(blob(1)) } else { vec![0.0; scale.len()] };
+            // What was folded into it gave it a bias, whatever its definition says.
+            let shift = blob(1).map_or_else(|| vec![0.0; scale.len()], |bias| values(Some(bias)));
             (scale, shift)
         }
         _ => {

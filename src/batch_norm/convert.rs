@@ -57,15 +57,22 @@ const BY_BATCH: &str = "it goes on normalising by the batch in TEST; `cortado bn
 /// The text is damaged.
 pub fn convert(net: &Trained) -> Result<Conversion, Error> {
     let def = NetDef::from_text(&net.source)?;
-    let mut blobs = net.blobs();
+    let old = net.blobs();
+    let mut blobs = old.clone();
     let mut names: HashSet<String> = def.layers.iter().map(|l| l.name().to_owned()).collect();
+    names.extend(net.rest.iter().map(|layer| layer.param.name().to_owned()));
+    // Whether Caffe's form of a layer has parts in some phase: the file then has a layer for each.
+    let in_parts = |name: &str| {
+        let mut same = def.layers.iter().filter(|layer| layer.name() == name);
+        same.any(|layer| split(layer, &[]).is_none_or(|split| split.layers.len() > 1))
+    };
     let (document, _) = text::tree(&net.source);
     let mut edits = Edits::new(&net.source);
     let mut done = Vec::new();
     // A layer may stand there once per phase; its parts then bear the same names.
     let mut parts: HashMap<(String, &str), String> = HashMap::new();
     for layer in &def.layers {
-        let own = blobs.get(layer.name()).cloned().unwrap_or_default();
+        let own = old.get(layer.name()).cloned().unwrap_or_default();
         let Some(mut split) = split(layer, &own) else { continue };
         for (param, _) in &mut split.layers {
             let suffix = match param.r#type() {
@@ -83,7 +90,9 @@ pub fn convert(net: &Trained) -> Result<Conversion, Error> {
             });
             param.name = Some(name.clone());
         }
-        if let [(only, _)] = &mut split.layers[..] {
+        if let [(only, _)] = &mut split.layers[..]
+            && !in_parts(layer.name())
+        {
             only.name = Some(layer.name().to_owned());
         }
         let Some(place) = layer.place.field("") else { continue };
@@ -108,9 +117,9 @@ pub fn convert(net: &Trained) -> Result<Conversion, Error> {
             now: split.layers.iter().map(now).collect(),
             note: split.note,
         });
-        for (param, own) in split.layers {
-            blobs.insert(param.name().to_owned(), own);
-        }
+        // Layers of other phases may have none.
+        let parts = split.layers.into_iter().filter(|_| !own.is_empty());
+        blobs.extend(parts.map(|(param, own)| (param.name().to_owned(), own)));
     }
     Ok(Conversion { text: edits.apply(), blobs, layers: done })
 }

@@ -62,22 +62,30 @@ pub fn fold(net: &Trained) -> Folded {
     let affine_at = |folding: &Folding, i: usize| {
         is_affine(folding.layers[i].def.r#type()) && !folding.gone.contains(&i)
     };
-    let mut whys: Vec<Vec<String>> = vec![Vec::new(); net.layers.len()];
-    // Into real weights first; a BatchNorm that finds none into its Scale, which may then go on.
-    for (side, scales) in [("after", false), ("before", true), ("after", true), ("before", false)] {
-        for (i, whys) in whys.iter_mut().enumerate() {
-            if !affine_at(&folding, i) {
-                continue;
-            }
-            let done = match side {
-                "after" => folding.after(i, scales),
-                _ => folding.before(i, scales),
-            };
-            // No reason: this round was for products of the other kind.
-            if let Err(why) = done
-                && !(why.is_empty() || whys.contains(&why))
-            {
-                whys.push(why);
+    let mut whys: Vec<Vec<String>> = Vec::new();
+    let mut folds = usize::MAX;
+    // Until nothing changes: the reasons are those of the net as it is at the end.
+    while folds != folding.folds.len() {
+        folds = folding.folds.len();
+        whys = vec![Vec::new(); net.layers.len()];
+        // Into real weights first; a BatchNorm that finds none into its Scale, which may then go on.
+        for (side, scales) in
+            [("after", false), ("before", true), ("after", true), ("before", false)]
+        {
+            for (i, whys) in whys.iter_mut().enumerate() {
+                if !affine_at(&folding, i) {
+                    continue;
+                }
+                let done = match side {
+                    "after" => folding.after(i, scales),
+                    _ => folding.before(i, scales),
+                };
+                // No reason: this round was for products of the other kind.
+                if let Err(why) = done
+                    && !(why.is_empty() || whys.contains(&why))
+                {
+                    whys.push(why);
+                }
             }
         }
     }
@@ -167,8 +175,10 @@ impl Folding {
         if (product == Product::Scale) != scales {
             return Err(String::new());
         }
-        if map.shift.iter().any(|&shift| shift != 0.0) && pads(&self.layers[reader], product) {
-            return Err(format!("`{name}` pads with zeros, which it would have shifted"));
+        if map.shift.iter().any(|&shift| shift != 0.0)
+            && let Some(why) = cannot_shift(&self.layers[reader], product)
+        {
+            return Err(format!("`{name}` {why}"));
         }
         let (bottom, top) = (self.layers[i].def.bottom[0].clone(), &self.layers[i].def.top[0]);
         if bottom != *top {
@@ -240,13 +250,15 @@ impl Folding {
     }
 }
 
-/// Whether zeros around the bottom come into the product; for deconvolutions, whether the outputs are
-/// sums of different numbers of inputs.
-fn pads(layer: &TrainedLayer, product: Product) -> bool {
-    let Some(p) = &layer.def.convolution_param else { return false };
+/// Why a shift of the bottom does not come out as one of each channel of the top.
+fn cannot_shift(layer: &TrainedLayer, product: Product) -> Option<&'static str> {
+    let p = layer.def.convolution_param.as_ref()?;
+    let pads = p.pad.iter().any(|&pad| pad > 0) || p.pad_h() > 0 || p.pad_w() > 0;
     match product {
-        Product::Convolution => p.pad.iter().any(|&pad| pad > 0) || p.pad_h() > 0 || p.pad_w() > 0,
-        Product::Deconvolution => true,
-        _ => false,
+        Product::Convolution if pads => Some("pads with zeros, which it would have shifted"),
+        Product::Deconvolution => {
+            Some("(Deconvolution) would spread a shift unevenly: by place, other weights count")
+        }
+        _ => None,
     }
 }

@@ -4,14 +4,18 @@
 
 mod affine;
 mod convert;
+mod files;
 mod fold;
 mod product;
 mod proof;
 mod recalibrate;
+mod rest;
 mod trained;
 
 pub use convert::{Conversion, Converted, convert};
+pub use files::{check_outputs, write_pair};
 pub use fold::{Fold, Folded, Kept, fold};
 pub use proof::{OutputError, compare};
 pub use recalibrate::{Drift, Recalibrated, recalibrate};
+pub use rest::Rest;
 pub use trained::{Blob, Given, Trained, TrainedLayer};

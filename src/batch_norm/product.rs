@@ -26,7 +26,16 @@ impl Product {
         if let Some(other) = &layer.shares {
             return Err(format!("`{name}` shares its weights with `{other}`"));
         }
-        if layer.def.top.len() != 1 || layer.def.bottom.len() != 1 {
+        let multiplies = matches!(
+            type_name,
+            "Convolution"
+                | "Deconvolution"
+                | "ConvolutionDepthwise"
+                | "DepthwiseConvolution"
+                | "InnerProduct"
+                | "Scale"
+        );
+        if multiplies && (layer.def.top.len() != 1 || layer.def.bottom.len() != 1) {
             return Err(format!("`{name}` has several bottoms or tops"));
         }
         match type_name {

@@ -1,18 +1,21 @@
 //! Exact statistics in place of moving averages. Every batch is normalised by itself, as in training;
 //! mean and variance of each channel over all batches together are what is kept (the mean of the
-//! batches' variances, and the variance of their means).
+//! batches' variances, and the variance of their means). Layers that share statistics by the names of
+//! their parameters run with their own, and get those of all of them together.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use cortado_layers::norm::batch_norm::keeps_averages;
 use cortado_layers::norm::bn::{Dialect, dialect};
 use cortado_proto::caffe::LayerParameter;
 use cortado_proto::wire::{self, BlobOut, LayerOut};
-use cortado_proto::{Diagnostic, NetDef};
+use cortado_proto::{Diagnostic, LayerDef, NetDef};
 use serde::Serialize;
 
+use super::rest::{self, Rest};
 use crate::Error;
-use crate::net::{Net, NetOptions, ParamId};
+use crate::net::{Net, NetOptions, ParamId, WeightsError};
 
 /// How far the statistics of a layer were from the exact ones.
 #[derive(Clone, Debug, Serialize)]
@@ -46,6 +49,7 @@ struct Sums {
 pub struct Recalibrated {
     net: Net,
     params: Vec<LayerParameter>,
+    rest: Vec<Rest>,
     /// Per layer, how far off the old ones were.
     pub drifts: Vec<Drift>,
 }
@@ -54,7 +58,7 @@ pub struct Recalibrated {
 /// all layers that keep some. `watch` hears of every batch.
 ///
 /// # Errors
-/// The net has mistakes, keeps no statistics, or a pass fails.
+/// The net has mistakes, nobody feeds its inputs, or a pass fails.
 pub fn recalibrate(
     mut def: NetDef,
     weights: &[PathBuf],
@@ -64,7 +68,11 @@ pub fn recalibrate(
 ) -> Result<Recalibrated, Error> {
     cortado_proto::upgrade::net(&mut def)?;
     let params = def.layers.iter().map(|layer| layer.param.clone()).collect();
+    let mut shared = BTreeMap::new();
     for layer in &mut def.layers {
+        if let Some(name) = own_statistics(layer) {
+            shared.insert(layer.name().to_owned(), name);
+        }
         match layer.r#type() {
             // A fraction of 0 keeps the last batch alone.
             "BatchNorm" => {
@@ -86,14 +94,17 @@ pub fn recalibrate(
     let mut options = options.clone();
     options.gradients = false;
     let mut net = Net::build(def, &options)?;
-    for file in weights {
-        net.copy_from(file)?;
+    if let Some(input) = net.inputs().first() {
+        let what = format!("nobody feeds `{input}`: the statistics would be those of zeros");
+        let note = "give a net whose data layer reads the training set (a train_val.prototxt)";
+        return Err(WeightsError::File(Diagnostic::error(what, None).with_note(note)).into());
     }
+    let rest = rest::copy(&mut net, weights)?.rest;
     let mut sums = sums(&net);
     for batch in 0..batches {
         net.forward()?;
         for sum in &mut sums {
-            let unbias = sum.unbias(1.0);
+            let unbias = unbias(sum.elements, sum.unbiased);
             let (means, variances) = (net.store.data(sum.ids[0]), net.store.data(sum.ids[1]));
             for (c, (&mean, &variance)) in means.iter().zip(variances).enumerate() {
                 let (mean, variance) = (f64::from(mean), f64::from(variance) / unbias);
@@ -104,8 +115,59 @@ pub fn recalibrate(
         }
         watch(batch + 1);
     }
-    let drifts = sums.iter().map(|sum| sum.settle(&mut net, batches as f64)).collect();
-    Ok(Recalibrated { net, params, drifts })
+    let batches = batches as f64;
+    let settled: Vec<(Vec<f32>, Vec<f32>)> = sums
+        .iter()
+        .map(|sum| {
+            let name = shared.get(&sum.layer);
+            let same = |other: &&Sums| match name {
+                Some(name) => {
+                    shared.get(&other.layer) == Some(name) && other.means.len() == sum.means.len()
+                }
+                None => std::ptr::eq(*other, sum),
+            };
+            together(&sums.iter().filter(same).collect::<Vec<_>>(), batches)
+        })
+        .collect();
+    let drifts = sums.iter().zip(settled);
+    let drifts = drifts.map(|(sum, new)| sum.settle(&mut net, &new)).collect();
+    Ok(Recalibrated { net, params, rest, drifts })
+}
+
+/// Takes the names off the parameters that are a layer's statistics; gives that of the mean.
+fn own_statistics(layer: &mut LayerDef) -> Option<String> {
+    let at = match layer.r#type() {
+        "BatchNorm" => 0..3,
+        "BN" => 2..4,
+        _ => return None,
+    };
+    let specs = layer.param.param.iter_mut().enumerate();
+    let names = specs.filter(|(i, _)| at.contains(i)).map(|(_, spec)| spec.name.take());
+    let names: Vec<Option<String>> = names.collect();
+    names.into_iter().next().flatten().filter(|name| !name.is_empty())
+}
+
+/// Mean and variance of each channel over all batches of layers that share them.
+fn together(layers: &[&Sums], batches: f64) -> (Vec<f32>, Vec<f32>) {
+    let elements: f64 = layers.iter().map(|sum| sum.elements).sum();
+    let mean_of = |values: &dyn Fn(&Sums) -> f64| {
+        let weighted = layers.iter().map(|sum| values(sum) * (sum.elements / elements));
+        weighted.sum::<f64>() / batches
+    };
+    let (all, unbiased) = (elements * batches, layers.iter().any(|sum| sum.unbiased));
+    let unbias = unbias(all, unbiased);
+    let channels = layers.iter().map(|sum| sum.means.len()).min().unwrap_or(0);
+    let of_channel = |c: usize| {
+        let mean = mean_of(&|sum| sum.means[c]);
+        let spread = (mean_of(&|sum| sum.squares[c]) - mean * mean).max(0.0);
+        (mean as f32, ((mean_of(&|sum| sum.variances[c]) + spread) * unbias) as f32)
+    };
+    (0..channels).map(of_channel).unzip()
+}
+
+/// m / (m − 1) for the m elements of a channel, where it counts.
+fn unbias(elements: f64, unbiased: bool) -> f64 {
+    if unbiased && elements > 1.0 { elements / (elements - 1.0) } else { 1.0 }
 }
 
 fn sums(net: &Net) -> Vec<Sums> {
@@ -143,40 +205,27 @@ fn sums(net: &Net) -> Vec<Sums> {
 }
 
 impl Sums {
-    /// m / (m − 1) for the m elements per channel of so many batches, where it counts.
-    fn unbias(&self, batches: f64) -> f64 {
-        let all = self.elements * batches;
-        if self.unbiased && all > 1.0 { all / (all - 1.0) } else { 1.0 }
-    }
-
-    /// Writes the statistics of all batches together.
-    fn settle(&self, net: &mut Net, batches: f64) -> Drift {
-        let unbias = self.unbias(batches);
-        let mut drift = Drift {
-            layer: self.layer.clone(),
-            channels: self.means.len(),
-            mean: 0.0,
-            deviation: 0.0,
-        };
-        let (mut means, mut variances) = (Vec::new(), Vec::new());
-        for c in 0..self.means.len() {
-            let mean = self.means[c] / batches;
-            let spread = (self.squares[c] / batches - mean * mean).max(0.0);
-            let variance = (self.variances[c] / batches + spread) * unbias;
+    /// Writes statistics, and says how far the old ones were from them.
+    fn settle(&self, net: &mut Net, (means, variances): &(Vec<f32>, Vec<f32>)) -> Drift {
+        let (mut mean_off, mut deviation_off) = (0f64, 0f64);
+        for (c, (&mean, &variance)) in means.iter().zip(variances).enumerate() {
             let (old_mean, old_variance) = (self.before.0[c], self.before.1[c]);
-            let deviation = variance.sqrt().max(1e-12);
-            drift.mean = drift.mean.max((old_mean - mean).abs() / deviation);
-            drift.deviation =
-                drift.deviation.max((old_variance.max(0.0).sqrt() - deviation).abs() / deviation);
-            means.push(mean as f32);
-            variances.push(variance as f32);
+            let deviation = f64::from(variance).sqrt().max(1e-12);
+            mean_off = mean_off.max((old_mean - f64::from(mean)).abs() / deviation);
+            let off = (old_variance.max(0.0).sqrt() - deviation).abs() / deviation;
+            deviation_off = deviation_off.max(off);
         }
-        net.store.data_mut(self.ids[0]).copy_from_slice(&means);
-        net.store.data_mut(self.ids[1]).copy_from_slice(&variances);
+        net.store.data_mut(self.ids[0]).copy_from_slice(means);
+        net.store.data_mut(self.ids[1]).copy_from_slice(variances);
         if let Some(&factor) = self.ids.get(2) {
             net.store.data_mut(factor).fill(1.0);
         }
-        drift
+        Drift {
+            layer: self.layer.clone(),
+            channels: means.len(),
+            mean: mean_off,
+            deviation: deviation_off,
+        }
     }
 }
 
@@ -190,7 +239,7 @@ impl Recalibrated {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn save(&self, path: &std::path::Path) -> Result<Option<Diagnostic>, cortado_proto::Error> {
+    pub fn save(&self, path: &Path) -> Result<Option<Diagnostic>, cortado_proto::Error> {
         let layers: Vec<LayerOut<'_>> = self
             .net
             .layers()
@@ -209,6 +258,7 @@ impl Recalibrated {
                     blobs: layer.params().map(blob).collect(),
                 }
             })
+            .chain(self.rest.iter().map(Rest::out))
             .collect();
         wire::save_model(path, self.net.name(), &layers)
     }

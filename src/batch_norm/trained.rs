@@ -1,6 +1,6 @@
 //! A net with its weights, as the tools change it: text, layers of phase TEST, parameters.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,11 +9,12 @@ use cortado_proto::caffe::{BlobShape, InputParameter, LayerParameter};
 use cortado_proto::def::read_text;
 use cortado_proto::text::{self, FieldSpan};
 use cortado_proto::wire::{self, BlobOut, LayerOut};
-use cortado_proto::{Diagnostic, NetDef, Source};
+use cortado_proto::{Diagnostic, ErrorKind, NetDef, Source};
 
 use super::proof;
+use super::rest::{self, Rest};
 use crate::Error;
-use crate::net::{Assumed, Net, NetErrors, NetOptions, belongs, default_shapes};
+use crate::net::{Assumed, Net, NetErrors, NetOptions, WeightsError, belongs, default_shapes};
 
 /// Largest batch that the outputs are compared on; some nets normalise by the batch, so it is not 1.
 const BATCH: usize = 2;
@@ -69,6 +70,8 @@ pub struct Trained {
     pub layers: Vec<TrainedLayer>,
     /// Where the layers stand that belong to other phases or stages.
     pub others: Vec<FieldSpan>,
+    /// Layers of the weight files that are none of these.
+    pub rest: Vec<Rest>,
     /// What the user should know.
     pub notes: Vec<Diagnostic>,
 }
@@ -78,20 +81,22 @@ impl Trained {
     /// batches, without its data.
     ///
     /// # Errors
-    /// The net has mistakes, or the weights do not fit.
+    /// The net has mistakes, or the weights do not fit or are not all there.
     pub fn read(path: &Path, weights: &[PathBuf], given: &Given) -> Result<(Trained, Net), Error> {
         let (source, notes) = today(read_text(path)?)?;
         let (def, others) = in_state(&source, given)?;
         let mut net = runnable(&def, given)?;
-        match weights {
-            [] => proof::fill_params(&mut net),
-            files => {
-                for file in files {
-                    net.copy_from(file)?;
-                }
+        let mut rest = Vec::new();
+        if weights.is_empty() {
+            proof::fill_params(&mut net);
+        } else {
+            let copied = rest::copy(&mut net, weights)?;
+            if !copied.missing.is_empty() {
+                return Err(missing(path, weights, &copied.missing));
             }
+            rest = copied.rest;
         }
-        let trained = Trained::of(def, source, others, notes, &net);
+        let trained = Trained { rest, ..Trained::of(def, source, others, notes, &net) };
         Ok((trained, net))
     }
 
@@ -144,7 +149,8 @@ impl Trained {
             }
         });
         let name = def.param.name().to_owned();
-        Trained { source, name, layers: layers.collect(), others, notes }
+        let layers = layers.collect();
+        Trained { source, name, layers, others, rest: Vec::new(), notes }
     }
 
     /// A net of another text with these parameters, by layer name.
@@ -175,12 +181,33 @@ impl Trained {
                 values.copy_from_slice(&blob.data);
             }
         }
-        Ok((Trained::of(def, source, others, Vec::new(), &net), net))
+        let mut trained = Trained::of(def, source, others, Vec::new(), &net);
+        trained.rest = self.rest_of(&trained, blobs)?;
+        Ok((trained, net))
+    }
+
+    /// The parameters of layers that a net rebuilt from this one does not run.
+    fn rest_of(
+        &self,
+        rebuilt: &Trained,
+        blobs: &HashMap<String, Vec<Blob>>,
+    ) -> Result<Vec<Rest>, Error> {
+        let mut known: HashSet<&str> = rebuilt.layers.iter().map(|l| l.def.name()).collect();
+        let text = NetDef::from_text(&rebuilt.source)?;
+        let params = text.layers.iter().map(|layer| &layer.param);
+        let params = params.chain(self.rest.iter().map(|layer| &layer.param));
+        let rest = params.filter_map(|param| {
+            let blobs = blobs.get(param.name()).filter(|blobs| !blobs.is_empty())?;
+            known.insert(param.name()).then(|| Rest { param: param.clone(), blobs: blobs.clone() })
+        });
+        Ok(rest.collect())
     }
 
     /// The parameters by layer name.
     pub fn blobs(&self) -> HashMap<String, Vec<Blob>> {
-        self.layers.iter().map(|l| (l.def.name().to_owned(), l.blobs.clone())).collect()
+        let rest = self.rest.iter().map(|l| (l.param.name().to_owned(), l.blobs.clone()));
+        let layers = self.layers.iter().map(|l| (l.def.name().to_owned(), l.blobs.clone()));
+        rest.chain(layers).collect()
     }
 
     /// Writes the parameters as a `.caffemodel`.
@@ -199,9 +226,19 @@ impl Trained {
                     .map(|blob| BlobOut { shape: &blob.shape, data: &blob.data, diff: None })
                     .collect(),
             })
+            .chain(self.rest.iter().map(Rest::out))
             .collect();
         Ok(wire::save_model(path, &self.name, &layers)?)
     }
+}
+
+/// Weights that are not all there are another net's.
+fn missing(net: &Path, weights: &[PathBuf], layers: &[String]) -> Error {
+    let files: Vec<String> = weights.iter().map(|file| format!("`{}`", file.display())).collect();
+    let (files, net) = (files.join(", "), net.display());
+    let what = format!("{files} has no weights for these layers of `{net}`: {}", layers.join(", "));
+    let note = "are they the weights of this net? Layers are found by their names";
+    WeightsError::File(Diagnostic::error(what, None).with_note(note)).into()
 }
 
 /// The text in today's form.
@@ -225,6 +262,11 @@ fn in_state(source: &Arc<Source>, given: &Given) -> Result<(NetDef, Vec<FieldSpa
         }
         here
     });
+    if def.layers.is_empty() {
+        let why = "it has no layers in phase TEST".to_owned();
+        let kind = ErrorKind::File { doing: "use", path: source.name.as_str().into(), why };
+        return Err(cortado_proto::Error::new(kind).into());
+    }
     Ok((def, others))
 }
 

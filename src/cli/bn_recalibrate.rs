@@ -1,7 +1,7 @@
 //! `cortado bn-recalibrate`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use cortado::batch_norm;
@@ -43,6 +43,11 @@ pub fn run(args: BnRecalibrateArgs) -> Result<(), Failure> {
     if args.model.weights.is_empty() {
         return Err(Failure::Usage("--weights are wanted".to_owned()));
     }
+    let inputs: Vec<&Path> = std::iter::once(&args.model.model)
+        .chain(&args.model.weights)
+        .map(PathBuf::as_path)
+        .collect();
+    batch_norm::check_outputs(&[&args.output], &inputs)?;
     let before = match score(&args, &args.model.weights) {
         Ok(before) => before,
         Err(Failure::Input(why)) => {

@@ -1,6 +1,6 @@
 //! `cortado convert-bn`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use cortado::batch_norm::{self, Conversion, Trained};
@@ -38,6 +38,11 @@ pub fn run(args: ConvertBnArgs) -> Result<(), Failure> {
     let given = args.proof.given(&args.run);
     args.run.note();
     let files = args.weights.first().cloned().into_iter().collect::<Vec<_>>();
+    let outputs: Vec<&Path> =
+        std::iter::once(&args.to).chain(args.weights.get(1)).map(PathBuf::as_path).collect();
+    let inputs: Vec<&Path> =
+        std::iter::once(&args.from).chain(&files).map(PathBuf::as_path).collect();
+    batch_norm::check_outputs(&outputs, &inputs)?;
     let (trained, mut before) = Trained::read(&args.from, &files, &given)?;
     trained.notes.iter().for_each(|note| log::plain(&note.to_string()));
     let Conversion { text, blobs, layers } = batch_norm::convert(&trained)?;
@@ -60,9 +65,12 @@ pub fn run(args: ConvertBnArgs) -> Result<(), Failure> {
         }
     }
     args.proof.judge(&errors, args.json)?;
-    wire::write_file(&args.to, |out| out.write_all(text.as_bytes()))?;
-    if let [_, to] = &args.weights[..] {
-        after.save(to)?.iter().for_each(|note| log::plain(&note.to_string()));
+    match &args.weights[..] {
+        [_, weights] => {
+            let note = batch_norm::write_pair(&args.to, &text, weights, &after)?;
+            note.iter().for_each(|note| log::plain(&note.to_string()));
+        }
+        _ => wire::write_file(&args.to, |out| out.write_all(text.as_bytes()))?,
     }
     Ok(())
 }

@@ -1,12 +1,11 @@
 //! `cortado fold`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use cortado::batch_norm::{self, Given, OutputError, Trained};
 use cortado::net::{NetOptions, NetState};
 use cortado_layers::{Phase, Shape};
-use cortado_proto::wire;
 use serde_json::json;
 
 use super::{Failure, RunArgs, check, log, say};
@@ -83,8 +82,14 @@ impl ProofArgs {
 pub fn run(args: FoldArgs) -> Result<(), Failure> {
     let given = args.proof.given(&args.run);
     args.run.note();
+    let outputs: Vec<&Path> = args.output.iter().map(PathBuf::as_path).collect();
+    batch_norm::check_outputs(&outputs, &[&args.net, &args.weights])?;
     let (trained, mut before) = Trained::read(&args.net, &[args.weights], &given)?;
     trained.notes.iter().for_each(|note| log::plain(&note.to_string()));
+    for layer in &trained.rest {
+        let name = layer.param.name();
+        log::plain(&format!("note: `{name}` is left out: the net has no such layer in phase TEST"));
+    }
     let folded = batch_norm::fold(&trained);
     let (after, mut net) = trained.rebuilt(folded.text.clone(), &folded.blobs, &given)?;
     let errors = batch_norm::compare(&mut before, &mut net)?;
@@ -106,9 +111,9 @@ pub fn run(args: FoldArgs) -> Result<(), Failure> {
         say(&format!("{} layers, before {}", after.layers.len(), trained.layers.len()));
     }
     args.proof.judge(&errors, args.json)?;
-    if let [net, weights] = &args.output[..] {
-        wire::write_file(net, |out| out.write_all(folded.text.as_bytes()))?;
-        after.save(weights)?.iter().for_each(|note| log::plain(&note.to_string()));
+    if let [net, weights] = outputs[..] {
+        let note = batch_norm::write_pair(net, &folded.text, weights, &after)?;
+        note.iter().for_each(|note| log::plain(&note.to_string()));
     }
     Ok(())
 }

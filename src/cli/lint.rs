@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use cortado::lint::{self, Finding, Level, Subject};
+use cortado::lint::{self, Finding, Level, Subject, Weights};
 use cortado_proto::def::read_text;
-use cortado_proto::wire::{self, Model};
+use cortado_proto::{Source, wire};
 use serde::Serialize;
 use serde_json::json;
 
@@ -74,7 +74,7 @@ pub fn run(args: LintArgs) -> Result<(), Failure> {
     let mut all: Vec<Told> = Vec::new();
     let mut broken: Vec<String> = Vec::new();
     for file in &files {
-        match findings(file, &args) {
+        match findings(file, &args, &mut broken) {
             Ok(found) => all.extend(found),
             // In a folder there may be anything; a file that was named must load.
             Err(Failure::Input(why)) if args.paths.contains(file) => broken.push(why),
@@ -105,7 +105,7 @@ pub fn run(args: LintArgs) -> Result<(), Failure> {
     }
 }
 
-fn findings(file: &Path, args: &LintArgs) -> Result<Vec<Told>, Failure> {
+fn findings(file: &Path, args: &LintArgs, broken: &mut Vec<String>) -> Result<Vec<Told>, Failure> {
     let source = read_text(file)?;
     let Some(mut subject) = Subject::of_text(&source) else {
         let file = file.display();
@@ -114,14 +114,10 @@ fn findings(file: &Path, args: &LintArgs) -> Result<Vec<Told>, Failure> {
         )));
     };
     if let Some(weights) = &args.weights {
-        subject = subject.with_weights(Model::open(weights)?);
+        subject = subject.with_weights(Weights::open(weights)?);
     }
     let found = lint::lint(&subject);
-    let fixed = if args.fix { lint::fixed(&source, &found) } else { None };
-    if let Some(text) = &fixed {
-        wire::write_file(file, |out| out.write_all(text.as_bytes()))?;
-    }
-    let told = |finding: Finding| {
+    let told = |finding: Finding, fixed: bool| {
         let at = finding.place.as_ref().map(|place| place.position());
         Told {
             file: file.display().to_string(),
@@ -133,10 +129,53 @@ fn findings(file: &Path, args: &LintArgs) -> Result<Vec<Told>, Failure> {
             why: finding.rule.why,
             cure: finding.rule.cure,
             fixable: !finding.fixes.is_empty(),
-            fixed: fixed.is_some() && !finding.fixes.is_empty(),
+            fixed,
         }
     };
-    Ok(found.into_iter().map(told).collect())
+    let as_it_is = |found: Vec<Finding>| found.into_iter().map(|f| told(f, false)).collect();
+    let Some(text) = lint::fixed(&source, &found).filter(|_| args.fix) else {
+        return Ok(as_it_is(found));
+    };
+    match replace(file, &source, &text) {
+        Ok(now) => {
+            let left = lint::lint(&Subject { weights: subject.weights, ..now });
+            let stays = |f: &Finding| {
+                left.iter().any(|l| (l.rule.name, &l.message) == (f.rule.name, &f.message))
+            };
+            let gone = found.into_iter().filter(|f| !f.fixes.is_empty() && !stays(f));
+            let gone: Vec<Told> = gone.map(|f| told(f, true)).collect();
+            Ok(gone.into_iter().chain(left.into_iter().map(|f| told(f, false))).collect())
+        }
+        Err(Failure::Input(why)) => {
+            broken.push(why);
+            Ok(as_it_is(found))
+        }
+        Err(usage) => Err(usage),
+    }
+}
+
+/// Puts the fixed text in the place of the old one, where nothing is lost by that. Gives what the rules
+/// see of it.
+fn replace(file: &Path, old: &Source, new: &str) -> Result<Subject, Failure> {
+    let stays =
+        |why: &str| Failure::Input(format!("error: `{}` is left as it is: {why}", file.display()));
+    if old.lossy() {
+        return Err(stays(
+            "it has bytes that are not UTF-8, which --fix would lose; convert it first, e.g. with \
+             `iconv -f gbk -t utf-8`",
+        ));
+    }
+    let Some(subject) = Subject::of_text(&Source::new(old.name.clone(), new)) else {
+        return Err(stays("what --fix makes of it does not load; change it by hand"));
+    };
+    let failed =
+        |e: std::io::Error| Failure::Input(format!("error: can't write `{}`: {e}", file.display()));
+    // A link stays one, and what it leads to keeps its permissions.
+    let place = file.canonicalize().map_err(failed)?;
+    let permissions = std::fs::metadata(&place).map_err(failed)?.permissions();
+    wire::write_file(&place, |out| out.write_all(new.as_bytes()))?;
+    std::fs::set_permissions(&place, permissions).map_err(failed)?;
+    Ok(subject)
 }
 
 fn print(told: &Told) {
@@ -151,4 +190,23 @@ fn print(told: &Told) {
     };
     say(&format!("{}{at}: {}: {} [{}]", told.file, told.level, told.message, told.rule));
     say(&format!("    why:  {}\n    cure: {}{end}", told.why, told.cure));
+}
+
+#[cfg(test)]
+mod tests {
+    use cortado_proto::Source;
+
+    use super::{Failure, replace};
+
+    #[test]
+    fn a_text_that_does_not_load_is_not_written() {
+        let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+        let file = folder.path().join("net.prototxt");
+        let old = "layer { name: \"x\" }";
+        std::fs::write(&file, old).unwrap_or_else(|e| panic!("{e}"));
+        let result = replace(&file, &Source::new("net.prototxt", old), "layer { , }");
+        let Err(Failure::Input(why)) = result else { panic!("it is written") };
+        assert!(why.contains("net.prototxt` is left as it is"), "{why}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap_or_default(), old);
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use cortado_proto::text::Edits;
 use cortado_proto::{Located, Place, Source};
 
-pub use subject::{Subject, View};
+pub use subject::{Subject, View, Weights};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,6 +102,12 @@ pub fn lint(subject: &Subject) -> Vec<Finding> {
     let mut all: Vec<Finding> = Vec::new();
     for &rule in RULES {
         (rule.check)(subject, &mut Found { rule, all: &mut all });
+    }
+    // The rules see the net as it is upgraded; its text has other fields.
+    let old = subject.written.as_ref().is_some_and(|net| !net.param.layers.is_empty());
+    for finding in all.iter_mut().filter(|finding| old && !finding.fixes.is_empty()) {
+        finding.fixes.clear();
+        finding.message += " (an old form: run `cortado upgrade-net` first, --fix then does it)";
     }
     all.sort_by_key(|f| f.place.as_ref().map_or(0, |place| place.span.start));
     all

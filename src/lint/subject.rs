@@ -1,14 +1,18 @@
 //! What the rules look at: a net as it is in each phase, a solver, weights.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use cortado_layers::{LayerDef, Phase, Shape};
 use cortado_proto::caffe::LayerParameter;
 use cortado_proto::wire::Model;
-use cortado_proto::{FileKind, NetDef, SolverDef, Source};
+use cortado_proto::{Diagnostic, FileKind, NetDef, SolverDef, Source};
 
-use crate::net::{Assumed, Net, NetOptions, NetState, Value, Wiring, belongs, default_shapes};
+use crate::hdf5::{self, Reader};
+use crate::net::{
+    Assumed, Net, NetOptions, NetState, Value, WeightsError, Wiring, belongs, default_shapes,
+};
 
 /// A net in one phase.
 #[derive(Default)]
@@ -33,7 +37,42 @@ pub struct Subject {
     /// A solver.
     pub solver: Option<SolverDef>,
     /// Trained weights.
-    pub weights: Option<Model>,
+    pub weights: Option<Weights>,
+}
+
+/// Trained weights, in either form of their files.
+pub enum Weights {
+    /// A `.caffemodel`.
+    Model(Model),
+    /// A `.caffemodel.h5`, and the group in which its layers are.
+    Hdf5(Reader, &'static str),
+}
+
+impl Weights {
+    /// Opens a file; its content tells the form.
+    ///
+    /// # Errors
+    /// It can't be read, or is damaged.
+    pub fn open(path: &Path) -> Result<Weights, crate::Error> {
+        if !hdf5::is_hdf5(path) {
+            return Ok(Weights::Model(Model::open(path)?));
+        }
+        let unreadable = |why: String| WeightsError::File(Diagnostic::error(why, None));
+        let reader = Reader::open(path).map_err(unreadable)?;
+        let layers = if reader.has_group("data") { "data/" } else { "" };
+        Ok(Weights::Hdf5(reader, layers))
+    }
+
+    /// A parameter of a layer, where it is there and can be read.
+    pub fn blob(&self, layer: &str, index: usize) -> Option<Vec<f32>> {
+        match self {
+            Weights::Model(model) => model.blob(model.layer(layer)?, index)?.to_vec().ok(),
+            Weights::Hdf5(reader, layers) => {
+                let path = format!("{layers}{layer}/{index}");
+                if reader.has(&path) { Some(reader.read(&path).ok()?.1) } else { None }
+            }
+        }
+    }
 }
 
 impl Subject {
@@ -61,7 +100,7 @@ impl Subject {
     }
 
     /// With the weights of this net.
-    pub fn with_weights(self, weights: Model) -> Subject {
+    pub fn with_weights(self, weights: Weights) -> Subject {
         Subject { weights: Some(weights), ..self }
     }
 

@@ -113,16 +113,22 @@ fn draw(panel: &Panel, top: f64, out: &mut String) -> std::fmt::Result {
                 )?;
             }
         }
-        // A value without a place breaks the line.
         let mut line = String::new();
-        let mut pen = 'M';
-        for &(x, y) in &series.points {
-            if !has_place(x, y) {
-                pen = 'M';
+        for stretch in stretches(&series.points) {
+            let at = |&(x, y): &(f64, f64)| (px(x), py(scaled(y)));
+            if let [point] = &stretch[..] {
+                let (x, y) = at(point);
+                writeln!(
+                    out,
+                    r##"<circle class="point" cx="{x:.1}" cy="{y:.1}" r="2" fill="{colour}"/>"##
+                )?;
                 continue;
             }
-            write!(line, "{pen}{:.1} {:.1}", px(x), py(scaled(y)))?;
-            pen = 'L';
+            for (pen, (x, y)) in
+                "M".chars().chain(std::iter::repeat('L')).zip(stretch.iter().map(at))
+            {
+                write!(line, "{pen}{x:.1} {y:.1}")?;
+            }
         }
         let at = top + 12.0 + 16.0 * i as f64;
         let right = LEFT + WIDE + 8.0;
@@ -136,6 +142,24 @@ fn draw(panel: &Panel, top: f64, out: &mut String) -> std::fmt::Result {
         )?;
     }
     Ok(())
+}
+
+/// The points between which a line is drawn. It breaks at a value without a place, and where iterations
+/// begin again: a log of a run that was taken up.
+fn stretches(points: &[(f64, f64)]) -> Vec<Vec<(f64, f64)>> {
+    let mut all: Vec<Vec<(f64, f64)>> = vec![Vec::new()];
+    for &(x, y) in points {
+        let there = has_place(x, y);
+        let last = all.last().and_then(|stretch| stretch.last());
+        if !there || last.is_some_and(|&(before, _)| x < before) {
+            all.push(Vec::new());
+        }
+        if let Some(stretch) = all.last_mut().filter(|_| there) {
+            stretch.push((x, y));
+        }
+    }
+    all.retain(|stretch| !stretch.is_empty());
+    all
 }
 
 fn has_place(x: f64, y: f64) -> bool {
@@ -164,4 +188,34 @@ fn ticks(low: f64, high: f64, about: f64) -> Vec<f64> {
         .map(|i| (first + f64::from(i)) * step)
         .take_while(|&x| x <= high + 1e-9 * step)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Panel, Series, stretches, svg};
+
+    #[test]
+    fn a_line_breaks_where_a_value_is_none_and_where_iterations_begin_again() {
+        let nan = f64::NAN;
+        let table = [
+            (vec![], vec![]),
+            (vec![(0.0, 1.0)], vec![1]),
+            (vec![(0.0, 1.0), (1.0, 2.0), (1.0, 3.0)], vec![3]),
+            (vec![(0.0, nan), (1.0, 2.0), (2.0, nan), (3.0, 1.0), (4.0, 1.0)], vec![1, 2]),
+            (vec![(0.0, 1.0), (5.0, 2.0), (3.0, 3.0), (4.0, 3.0), (9.0, 3.0)], vec![2, 3]),
+        ];
+        for (points, wanted) in table {
+            let lengths: Vec<usize> = stretches(&points).iter().map(Vec::len).collect();
+            assert_eq!(lengths, wanted, "{points:?}");
+        }
+    }
+
+    #[test]
+    fn a_point_alone_is_a_dot() {
+        let points = vec![(0.0, 1.0), (1.0, f64::NAN), (2.0, 1.0), (3.0, 2.0)];
+        let picture = svg("", &[Panel::new("", vec![Series { points, ..Series::new("loss") }])]);
+        assert_eq!(picture.matches("<circle").count(), 1, "{picture}");
+        let line = picture.split("class=\"series\" d=\"").nth(1).unwrap_or_default();
+        assert_eq!(line.split('"').next().unwrap_or_default().matches('M').count(), 1, "{line}");
+    }
 }

@@ -55,8 +55,7 @@ pub fn panels_of_readings(readings: &[Reading]) -> Vec<Panel> {
         series.bands[0].push((at, p5, p95));
         series.bands[1].push((at, p15, p85));
         series_of(&mut means, &reading.probe).points.push((at, reading.mean));
-        let numbers =
-            [Some(reading.dead), reading.gradient, reading.weight_gradient, reading.update];
+        let numbers = [reading.dead, reading.gradient, reading.weight_gradient, reading.update];
         for ((_, list), number) in others.iter_mut().zip(numbers) {
             if let Some(number) = number {
                 series_of(list, &reading.probe).points.push((at, number));

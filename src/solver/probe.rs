@@ -1,8 +1,10 @@
 //! Probes: what the values of chosen blobs look like while a net trains. A reading is taken after the
 //! backward pass; its ratio of update and weights needs the update, too.
 
+use std::ops::Range;
+
 use cortado_kernels::kernels;
-use cortado_proto::{SolverDef, schema};
+use cortado_proto::{LayerDef, SolverDef, schema};
 
 use super::{Event, Solver, SolverError, Watcher};
 use crate::net::{Net, ParamId};
@@ -23,13 +25,15 @@ pub struct Reading {
     pub std: f64,
     /// Their [`PERCENTILES`].
     pub percentiles: [f64; 5],
-    /// Share of the units that have one and the same value in the whole batch.
-    pub dead: f64,
+    /// Share of the units that have one and the same value in the whole batch; none where a unit has
+    /// only one.
+    pub dead: Option<f64>,
     /// L2 norm of the loss's derivative by the values.
     pub gradient: Option<f64>,
-    /// L2 norm of the loss's derivative by the weights of the layer that makes the blob.
+    /// L2 norm of the loss's derivative by the weights of the layer that makes the blob; of a unit, by
+    /// its own.
     pub weight_gradient: Option<f64>,
-    /// L2 norm of the weights' change in this iteration over that of the weights.
+    /// L2 norm of these weights' change in this iteration over that of the weights.
     pub update: Option<f64>,
 }
 
@@ -46,11 +50,18 @@ struct Target {
     blob: String,
     /// Index on the axis of channels.
     unit: Option<usize>,
-    weight: Option<ParamId>,
+    weight: Option<Weights>,
+}
+
+/// The weights that make the values: a parameter, and which of its values.
+#[derive(Clone, Debug)]
+pub(super) struct Weights {
+    id: ParamId,
+    range: Range<usize>,
 }
 
 /// A reading that waits for the update, with the weights before it.
-pub(super) type Pending = Vec<(Reading, Option<(ParamId, Vec<f32>)>)>;
+pub(super) type Pending = Vec<(Reading, Option<(Weights, Vec<f32>)>)>;
 
 impl Probes {
     /// What a solver file asks for.
@@ -95,8 +106,18 @@ impl Target {
     }
 
     fn new(asked: &str, blob: String, layer: String, unit: Option<usize>, net: &Net) -> Target {
-        let weight = net.store.of_layer(&layer, 0);
-        let weight = weight.filter(|&id| net.store.params()[id].lr_mult != 0.0);
+        let weight = net.store.of_layer(&layer, 0).and_then(|id| {
+            let param = &net.store.params()[id];
+            let range = match unit {
+                None => 0..param.shape.count(),
+                Some(unit) => {
+                    let def = net.layers().find(|info| info.name() == layer)?.def();
+                    let units = *net.shape(&blob)?.get(1)?;
+                    row_of(def, &param.shape, unit, units)?
+                }
+            };
+            (param.lr_mult != 0.0).then_some(Weights { id, range })
+        });
         Target { asked: asked.to_owned(), blob, unit, weight }
     }
 
@@ -122,9 +143,28 @@ impl Target {
         let norm = |values: &[f32]| kernels().sum_sq(values).sqrt();
         let diff = net.read_diff(&self.blob);
         reading.gradient = diff.map(|diff| norm(&self.pick(diff.shape, diff.data)));
-        reading.weight_gradient = self.weight.map(|id| norm(net.store.diff(id)));
+        let weight = self.weight.as_ref();
+        let diff = weight.and_then(|w| net.store.diff(w.id).get(w.range.clone()));
+        reading.weight_gradient = diff.map(norm);
         reading
     }
+}
+
+/// Where the weights of one unit of a layer's top lie, in types that have a row for each.
+fn row_of(layer: &LayerDef, shape: &[usize], unit: usize, units: usize) -> Option<Range<usize>> {
+    let by_rows = match layer.r#type() {
+        "Convolution" | "PReLU" => true,
+        "InnerProduct" => {
+            let param = layer.inner_product_param.as_ref();
+            param.is_none_or(|p| !p.transpose() && p.axis() == 1)
+        }
+        "Scale" => layer.scale_param.as_ref().is_none_or(|p| p.axis() == 1),
+        "Bias" => layer.bias_param.as_ref().is_none_or(|p| p.axis() == 1),
+        _ => false,
+    };
+    let (&rows, rest) = shape.split_first()?;
+    let length = rest.iter().product::<usize>();
+    (by_rows && rows == units).then_some(unit * length..(unit + 1) * length)
 }
 
 /// The blob that a name means, and the layer whose weights make it.
@@ -159,7 +199,10 @@ fn percentile(values: &mut [f32], percent: f64) -> f64 {
     f64::from(low) + at.fract() * (f64::from(high) - f64::from(low))
 }
 
-fn dead_share(values: &[f32], shape: &[usize], units: usize) -> f64 {
+fn dead_share(values: &[f32], shape: &[usize], units: usize) -> Option<f64> {
+    if values.len() < 2 * units {
+        return None;
+    }
     let area = shape.iter().skip(2).product::<usize>().max(1);
     let mut first: Vec<Option<f32>> = vec![None; units];
     let mut alive = vec![false; units];
@@ -168,7 +211,7 @@ fn dead_share(values: &[f32], shape: &[usize], units: usize) -> f64 {
         let first = *first[unit].get_or_insert(plane[0]);
         alive[unit] |= plane.iter().any(|&v| v != first);
     }
-    alive.iter().filter(|&&alive| !alive).count() as f64 / units as f64
+    Some(alive.iter().filter(|&&alive| !alive).count() as f64 / units as f64)
 }
 
 impl Solver {
@@ -183,7 +226,11 @@ impl Solver {
         let read = |target: &Target| {
             let mut reading = target.read(net, self.iter);
             reading.weight_gradient = reading.weight_gradient.map(|norm| norm / passes);
-            (reading, target.weight.map(|id| (id, net.store.data(id).to_vec())))
+            let before = |w: Weights| {
+                let values = net.store.data(w.id)[w.range.clone()].to_vec();
+                (w, values)
+            };
+            (reading, target.weight.clone().map(before))
         };
         targets.iter().map(read).collect()
     }
@@ -193,9 +240,9 @@ impl Solver {
         if pending.is_empty() {
             return;
         }
-        let finish = |(mut reading, before): (Reading, Option<(ParamId, Vec<f32>)>)| {
-            reading.update = before.map(|(id, before)| {
-                let now = self.net.store.data(id).iter();
+        let finish = |(mut reading, before): (Reading, Option<(Weights, Vec<f32>)>)| {
+            reading.update = before.map(|(weights, before)| {
+                let now = self.net.store.data(weights.id)[weights.range].iter();
                 let change: Vec<f32> = now.zip(&before).map(|(now, before)| now - before).collect();
                 (kernels().sum_sq(&change) / kernels().sum_sq(&before)).sqrt()
             });
@@ -208,7 +255,9 @@ impl Solver {
 
 #[cfg(test)]
 mod tests {
-    use super::{dead_share, percentile};
+    use cortado_proto::{NetDef, Source};
+
+    use super::{dead_share, percentile, row_of};
 
     #[test]
     fn percentiles_lie_between_the_values() {
@@ -223,7 +272,34 @@ mod tests {
     #[test]
     fn a_unit_that_never_changes_is_dead() {
         let values = [0.0, 0.0, 1.0, 2.0, 0.0, 0.0, 1.0, 1.0];
-        assert_eq!(dead_share(&values, &[2, 2, 2], 2), 0.5);
-        assert_eq!(dead_share(&[3.0, 3.0], &[2], 1), 1.0);
+        assert_eq!(dead_share(&values, &[2, 2, 2], 2), Some(0.5));
+        assert_eq!(dead_share(&[3.0, 3.0], &[2], 1), Some(1.0));
+        for (values, shape, units) in [(&[3.0][..], &[][..], 1), (&[1.0, 2.0], &[1, 2], 2)] {
+            assert_eq!(
+                dead_share(values, shape, units),
+                None,
+                "{shape:?}: nothing to compare with"
+            );
+        }
+    }
+
+    #[test]
+    fn a_unit_has_the_row_of_weights_that_makes_it() {
+        let table = [
+            (r#"type: "Convolution""#, vec![4, 3, 2, 2], Some(24..36)),
+            (r#"type: "Deconvolution""#, vec![4, 3, 2, 2], None),
+            (r#"type: "InnerProduct""#, vec![4, 5], Some(10..15)),
+            (r#"type: "InnerProduct" inner_product_param { transpose: true }"#, vec![4, 4], None),
+            (r#"type: "InnerProduct" inner_product_param { axis: 2 }"#, vec![4, 4], None),
+            (r#"type: "Scale""#, vec![4], Some(2..3)),
+            (r#"type: "Scale" scale_param { axis: 0 }"#, vec![4], None),
+            (r#"type: "PReLU""#, vec![1], None),
+            (r#"type: "PReLU""#, vec![], None),
+        ];
+        for (layer, shape, wanted) in table {
+            let source = Source::new("net.prototxt", format!("layer {{ {layer} }}"));
+            let net = NetDef::from_text(&source).unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(row_of(&net.layers[0], &shape, 2, 4), wanted, "{layer}");
+        }
     }
 }

@@ -65,7 +65,7 @@ impl ProbeFile {
 fn numbers(reading: &Reading) -> [Option<f64>; 11] {
     let [p5, p15, p50, p85, p95] = reading.percentiles.map(Some);
     let Reading { mean, std, dead, gradient, weight_gradient, update, .. } = *reading;
-    [Some(mean), Some(std), p5, p15, p50, p85, p95, Some(dead), gradient, weight_gradient, update]
+    [Some(mean), Some(std), p5, p15, p50, p85, p95, dead, gradient, weight_gradient, update]
 }
 
 fn line(reading: &Reading, json: bool) -> String {
@@ -120,7 +120,7 @@ fn reading(iter: u64, probe: &str, numbers: &[Option<f64>]) -> Option<Reading> {
         mean: number(mean),
         std: number(std),
         percentiles: [p5, p15, p50, p85, p95].map(number),
-        dead: number(dead),
+        dead,
         gradient,
         weight_gradient,
         update,

@@ -2,12 +2,13 @@
 //! `runs/VARIANT-SEED.json` (the weights beside it where nets are scored together), and taken from there
 //! while nothing of what made it has changed.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use cortado_proto::caffe::StudyVariant;
-use cortado_proto::{SolverDef, wire};
+use cortado_proto::{NetDef, SolverDef, schema, upgrade, wire};
 use prost::Message;
 use rayon::ThreadPool;
 use serde::{Deserialize, Serialize};
@@ -99,6 +100,45 @@ impl Watcher for Gather<'_> {
     }
 }
 
+/// The files of a solver's nets.
+fn net_files(def: &SolverDef) -> impl Iterator<Item = PathBuf> {
+    let near = def.source.as_ref().map(|source| PathBuf::from(&source.name));
+    let named = [&def.param.net, &def.param.train_net];
+    let named = named.into_iter().flatten().chain(&def.param.test_net);
+    named.map(move |net| files::resolve(net, near.as_deref()))
+}
+
+/// What is wrong with a stage that no rule of the nets names: it is misspelt, and changes nothing.
+fn unknown_stage(def: &SolverDef, stages: &[String]) -> Result<Option<String>, crate::Error> {
+    let mut nets = def.test_net_params();
+    nets.extend(def.net_param().into_iter().chain(def.train_net_param()));
+    for file in net_files(def) {
+        nets.push(NetDef::read(file)?);
+    }
+    for net in &mut nets {
+        upgrade::net(net)?;
+    }
+    let layers = nets.iter().flat_map(|net| &net.layers);
+    let rules = layers.flat_map(|layer| layer.include.iter().chain(&layer.exclude));
+    let named = rules.flat_map(|rule| rule.stage.iter().chain(&rule.not_stage)).map(String::as_str);
+    let named: BTreeSet<&str> = named.collect();
+    let unknown = stages.iter().find(|stage| !named.contains(stage.as_str()));
+    Ok(unknown.map(|stage| {
+        let mut near = schema::similar(stage, named.iter().copied());
+        let word = if near.is_empty() { "there are" } else { "similar" };
+        if near.is_empty() {
+            near.extend(named.iter().map(|&name| name.to_owned()));
+        }
+        match &near[..] {
+            [] => format!("no rule of the net names the stage `{stage}`, or any other"),
+            near => {
+                let near = near.join("`, `");
+                format!("no rule of the net names the stage `{stage}`; {word}: `{near}`")
+            }
+        }
+    }))
+}
+
 impl Study {
     pub(super) fn file(&self, variant: &StudyVariant, seed: i32, ending: &str) -> PathBuf {
         self.results().join("runs").join(format!("{}-{seed}.{ending}", variant.name()))
@@ -120,7 +160,9 @@ impl Study {
         def.set(&set)?;
         let mut stages = variant.stage.clone();
         stages.extend(short.iter().flat_map(|short| short.stage.clone()));
-        Ok((def, stages))
+        let unknown = unknown_stage(&def, &stages)?;
+        let told = |why| ToolError(format!("variant `{}`: {why}", variant.name()));
+        unknown.map_or(Ok((def, stages)), |why| Err(told(why).into()))
     }
 
     /// A checksum of what makes a run: the solver, the net's text, the stages, the version.
@@ -130,10 +172,8 @@ impl Study {
         sum.update(stages.join(",").as_bytes());
         sum.update(self.param.measure().as_bytes());
         sum.update(env!("CARGO_PKG_VERSION").as_bytes());
-        let near = def.source.as_ref().map(|source| PathBuf::from(&source.name));
-        let named = [&def.param.net, &def.param.train_net];
-        for net in named.into_iter().flatten().chain(&def.param.test_net) {
-            sum.update(&std::fs::read(files::resolve(net, near.as_deref())).unwrap_or_default());
+        for net in net_files(def) {
+            sum.update(&std::fs::read(net).unwrap_or_default());
         }
         sum.finalize()
     }

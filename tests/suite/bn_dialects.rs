@@ -301,3 +301,54 @@ fn statistics_that_are_shared_by_name_stay_shared() {
     }
     assert_eq!(after.layers.len(), 5);
 }
+
+#[test]
+fn a_layer_that_stands_once_per_phase_is_converted_from_the_same_numbers() {
+    let table = [
+        (
+            r#"type: "BatchNorm" batch_norm_param { scale_bias: true }"#,
+            r#"type: "BatchNorm" batch_norm_param { scale_bias: true use_global_stats: true }"#,
+        ),
+        (r#"type: "BN" bn_param { momentum: 0.9 }"#, r#"type: "BN" bn_param { momentum: 0.9 }"#),
+        (
+            r#"type: "BatchNorm" batch_norm_param { relu: true }"#,
+            r#"type: "BatchNorm" batch_norm_param { relu: true use_global_stats: true }"#,
+        ),
+        (
+            r#"type: "BN" bn_param { bn_mode: LEARN }"#,
+            r#"type: "BN" bn_param { bn_mode: INFERENCE }"#,
+        ),
+    ];
+    let mut failures = Vec::new();
+    for (train, test) in table {
+        let text = format!(
+            r#"{INPUT} layer {{ name: "n" bottom: "x" top: "y" {train} include {{ phase: TRAIN }} }}
+            layer {{ name: "n" bottom: "x" top: "y" {test} include {{ phase: TEST }} }}"#
+        );
+        let source = Source::new("net.prototxt", text);
+        let (net, mut first) =
+            Trained::from_text(source, &Given::nothing()).unwrap_or_else(|e| panic!("{e}"));
+        let Conversion { text, blobs, .. } = convert(&net).unwrap_or_else(|e| panic!("{e}"));
+        let again = net.rebuilt(text.clone(), &blobs, &Given::nothing());
+        let (after, mut second) = again.unwrap_or_else(|e| panic!("{e}\n{text}"));
+        let errors = compare(&mut first, &mut second).unwrap_or_else(|e| panic!("{e}"));
+        if errors.iter().any(|e| !(e.relative < 1e-5)) {
+            failures.push(format!("{train}: {errors:?}\n{text}"));
+        }
+        // The file fits the net of either phase.
+        let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+        let file = folder.path().join("new.caffemodel");
+        after.save(&file).unwrap_or_else(|e| panic!("{e}"));
+        for phase in [Phase::Train, Phase::Test] {
+            let def = NetDef::from_text(&Source::new("new.prototxt", text.clone()));
+            let def = def.unwrap_or_else(|e| panic!("{e}"));
+            let mut net =
+                Net::build(def, &NetOptions::new(phase)).unwrap_or_else(|e| panic!("{e}\n{text}"));
+            match net.copy_from(&file) {
+                Ok(report) if report.fresh.is_empty() => {}
+                other => failures.push(format!("{train}, {phase:?}: {other:?}\n{text}")),
+            }
+        }
+    }
+    none(failures);
+}

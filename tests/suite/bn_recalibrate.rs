@@ -9,7 +9,7 @@ use cortado_proto::NetDef;
 use cortado_proto::span::Source;
 use cortado_proto::wire::Model;
 
-use crate::support::{cortado, none, stderr, stdout};
+use crate::support::{cortado, cortado_in, none, stderr, stdout};
 
 #[test]
 fn exact_statistics_are_those_of_all_batches_together() {
@@ -183,4 +183,116 @@ fn the_command_tells_scores_and_drifts_and_is_the_same_on_any_number_of_threads(
             .all(|(a, b)| matches!((a.to_vec(), b.to_vec()), (Ok(a), Ok(b)) if a == b));
         assert_eq!(same, layer.type_name != "BatchNorm", "{}", layer.name);
     }
+}
+
+const DATA: &str = r#"layer { name: "d" type: "DummyData" top: "x" top: "z" dummy_data_param {
+  shape { dim: 8 dim: 1 dim: 2 dim: 1 } shape { dim: 4 dim: 1 dim: 2 dim: 1 }
+  data_filler { type: "gaussian" mean: 1 } data_filler { type: "gaussian" mean: 20 std: 3 } } } "#;
+
+/// A net of this text, its weights as they are at the start, in a folder.
+fn in_folder(text: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("net.prototxt"), text).unwrap_or_else(|e| panic!("{e}"));
+    let net = Net::from_file(at("net.prototxt"), &NetOptions::new(Phase::Test));
+    let net = net.unwrap_or_else(|e| panic!("{e}"));
+    net.save(at("old.caffemodel")).unwrap_or_else(|e| panic!("{e}"));
+    folder
+}
+
+#[test]
+fn what_makes_no_statistics_is_refused_and_writes_nothing() {
+    let bn = r#"layer { name: "n" type: "BatchNorm" bottom: "x" top: "y" }"#;
+    let input = r#"layer { name: "d" type: "Input" top: "x" input_param { shape { dim: 2 dim: 1 dim: 2 dim: 1 } } }"#;
+    let memory = r#"layer { name: "d" type: "MemoryData" top: "x" top: "l" memory_data_param {
+        batch_size: 2 channels: 1 height: 2 width: 1 } }"#;
+    let table = [
+        (input, "new.caffemodel", "nobody feeds `x`"),
+        (memory, "new.caffemodel", "nobody feeds `x`"),
+        (DATA, "nowhere/new.caffemodel", "there is no folder `nowhere`"),
+        (DATA, "old.caffemodel", "it is read by this command"),
+    ];
+    let mut failures = Vec::new();
+    for (data, output, wanted) in table {
+        let folder = in_folder(&format!("{data} {bn}"));
+        let old = std::fs::read(folder.path().join("old.caffemodel")).unwrap_or_default();
+        let mut arguments = vec!["bn-recalibrate", "--model", "net.prototxt"];
+        arguments.extend(["--weights", "old.caffemodel", "-o", output, "--iterations", "2"]);
+        let told = cortado_in(folder.path(), &arguments);
+        let kept = std::fs::read(folder.path().join("old.caffemodel")).unwrap_or_default() == old;
+        let files = std::fs::read_dir(folder.path()).map_or(0, Iterator::count);
+        if told.status.code() != Some(1) || !stderr(&told).contains(wanted) || !kept || files != 2 {
+            failures.push(format!("{data}: {}", stderr(&told)));
+        }
+    }
+    none(failures);
+}
+
+#[test]
+fn layers_of_other_phases_keep_their_weights() {
+    let folder = in_folder(&format!(
+        r#"{DATA} layer {{ name: "n" type: "BatchNorm" bottom: "x" top: "y" }}
+        layer {{ name: "t" type: "Scale" bottom: "y" top: "t" include {{ phase: TEST }}
+          scale_param {{ filler {{ value: 7 }} }} }}"#
+    ));
+    let at = |name: &str| folder.path().join(name);
+    let mut arguments = vec!["bn-recalibrate", "--model", "net.prototxt", "--weights"];
+    arguments.extend(["old.caffemodel", "-o", "new.caffemodel", "--iterations", "2"]);
+    let output = cortado_in(folder.path(), &arguments);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let model = Model::open(at("new.caffemodel")).unwrap_or_else(|e| panic!("{e}"));
+    let layer = model.layer("t").unwrap_or_else(|| panic!("`t` is gone"));
+    let values: Vec<Vec<f32>> =
+        model.blobs(layer).map(|blob| blob.to_vec().unwrap_or_default()).collect();
+    assert_eq!(values, [[7.0]]);
+}
+
+#[test]
+fn statistics_that_layers_share_are_those_of_all_of_them() {
+    let names = r#"param { name: "m" } param { name: "v" } param { name: "f" }"#;
+    let names_of_bn =
+        r#"param { name: "g" } param { name: "b" } param { name: "m" } param { name: "v" }"#;
+    let table = [
+        (format!(r#"type: "BatchNorm" {names}"#), 0, 48.0 / 47.0),
+        (format!(r#"type: "BN" bn_param {{ momentum: 0.9 }} {names_of_bn}"#), 2, 1.0),
+    ];
+    let mut failures = Vec::new();
+    for (layer, at, unbias) in table {
+        let text = format!(
+            r#"{DATA} layer {{ name: "one" bottom: "x" top: "y" {layer} }}
+            layer {{ name: "two" bottom: "z" top: "w" {layer} }}"#
+        );
+        let source = Source::new("net.prototxt", text);
+        let def = || NetDef::from_text(&source).unwrap_or_else(|e| panic!("{e}"));
+        let options = NetOptions::new(Phase::Train);
+        let mut net = Net::build(def(), &options).unwrap_or_else(|e| panic!("{e}"));
+        let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+        let file = |name: &str| folder.path().join(name);
+        net.save(file("old.caffemodel")).unwrap_or_else(|e| panic!("{e}"));
+        let mut seen: Vec<f64> = Vec::new();
+        for _ in 0..2 {
+            net.forward().unwrap_or_else(|e| panic!("{e}"));
+            for name in ["x", "z"] {
+                let x = net.read(name).unwrap_or_else(|e| panic!("{e}"));
+                seen.extend(x.data.iter().map(|&v| f64::from(v)));
+            }
+        }
+        let count = seen.len() as f64;
+        let mean = seen.iter().sum::<f64>() / count;
+        let variance = seen.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / count * unbias;
+        let made = recalibrate(def(), &[file("old.caffemodel")], &options, 2, &mut |_| {});
+        let made = made.unwrap_or_else(|e| panic!("{e}"));
+        made.save(&file("new.caffemodel")).unwrap_or_else(|e| panic!("{e}"));
+        net.copy_from(file("new.caffemodel")).unwrap_or_else(|e| panic!("{e}"));
+        for name in ["one", "two"] {
+            let id = |i: usize| net.store.of_layer(name, i);
+            let blob = |i: usize| id(i).map_or(f32::NAN, |id| net.store.data(id)[0]);
+            let near = |found: f32, wanted: f64| (f64::from(found) - wanted).abs() < 1e-4 * wanted;
+            if !near(blob(at), mean) || !near(blob(at + 1), variance) || made.drifts.len() != 2 {
+                let found = (blob(at), blob(at + 1));
+                failures.push(format!("{layer} {name}: {found:?}, not {mean} {variance}"));
+            }
+        }
+    }
+    none(failures);
 }

@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use cortado::lint::{Finding, RULES, Subject, fixed, lint};
+use cortado::lint::{Finding, RULES, Subject, Weights, fixed, lint};
 use cortado::net::{Net, NetOptions};
 use cortado_layers::Phase;
 use cortado_proto::NetDef;
 use cortado_proto::span::Source;
-use cortado_proto::wire::Model;
 
 use crate::support::{ROOT, cortado, cortado_in, none, stderr, stdout};
 
@@ -148,6 +147,25 @@ fn every_rule_finds_what_it_is_for_and_nothing_else() {
         (with(NORM).replace(r#"weight_filler { type: "xavier" }"#, ""), &[]),
         // Predictions with space, one label per picture.
         (with(NORM).replace(r#"bottom: "ip" bottom"#, r#"bottom: "c" bottom"#), &["label-shape@6"]),
+        // Without a scale, and with one of the layer's own.
+        (
+            training(&format!("{CONV}\n{}", NORM.replace(" }", " batch_norm_param { use_global_stats: true } }")), "n"),
+            &["bn-frozen-in-train@3"],
+        ),
+        (
+            training(&format!("{CONV}\n{}", NORM.replace(" }", " batch_norm_param { use_global_stats: true scale_bias: true } }")), "n"),
+            &["bn-frozen-in-train@3"],
+        ),
+        (
+            training(
+                &format!("{CONV}\n{}", NORM.replace(" }", &format!("{} batch_norm_param {{ use_global_stats: true }} }}", "param { lr_mult: 0 } ".repeat(3)))),
+                "n",
+            ),
+            &[],
+        ),
+        // β alone decays.
+        (with(NORM).replacen("param { decay_mult: 0 } ", "", 1), &["bn-weight-decay@4"]),
+        (with(NORM).replace("param { decay_mult: 0 } param { decay_mult: 0 }", "param { decay_mult: 0 } param { lr_mult: 0 }"), &[]),
         ("net: \"n\" base_lr: 1\nlr_policy: \"step\"\nmax_iter: 9".to_owned(), &["step-without-size@2"]),
         ("net: \"n\" base_lr: 1\nlr_policy: \"multistep\"".to_owned(), &["step-without-size@2"]),
         ("net: \"n\" base_lr: 1\nlr_policy: \"step\" stepsize: 5".to_owned(), &[]),
@@ -163,25 +181,142 @@ fn every_rule_finds_what_it_is_for_and_nothing_else() {
 }
 
 #[test]
-fn statistics_never_gathered_are_found_in_the_weights() {
+fn a_tiny_batch_is_seen_in_every_data_layer_that_tells_one() {
+    let picture = "dim: 3 dim: 8 dim: 8";
+    let table = [
+        (
+            "MemoryData",
+            "memory_data_param { batch_size: 2 channels: 3 height: 8 width: 8 }".to_owned(),
+        ),
+        ("WindowData", "window_data_param { source: \"s\" batch_size: 2 crop_size: 8 }".to_owned()),
+        (
+            "DenseImageData",
+            "dense_image_data_param { source: \"s\" batch_size: 2 new_height: 8 new_width: 8 }"
+                .to_owned(),
+        ),
+        (
+            "DummyData",
+            format!("dummy_data_param {{ shape {{ dim: 2 {picture} }} shape {{ dim: 2 }} }}"),
+        ),
+        ("Input", format!("input_param {{ shape {{ dim: 2 {picture} }} shape {{ dim: 2 }} }}")),
+    ];
+    for (kind, param) in table {
+        let net = training(&format!("{CONV}\n{NORM}\n{SCALE}"), "n");
+        let (_, rest) = net.split_once('\n').unwrap_or_default();
+        let data =
+            format!(r#"layer {{ name: "d" type: "{kind}" top: "data" top: "label" {param} }}"#);
+        assert_eq!(names(&format!("{data}\n{rest}")), ["bn-tiny-batch@1"], "{kind}");
+        let large =
+            data.replace("batch_size: 2", "batch_size: 32").replace("{ dim: 2", "{ dim: 32");
+        assert_eq!(names(&format!("{large}\n{rest}")), Vec::<String>::new(), "{kind}");
+    }
+}
+
+#[test]
+fn weights_at_zero_are_dead_behind_whatever_leaves_zero_as_it_is() {
+    let plain = CONV.replace(r#"weight_filler { type: "msra" }"#, "");
+    let relu = r#"layer { name: "r" type: "ReLU" bottom: "m" top: "m" }"#;
+    let between = |kind: &str, more: &str| {
+        format!(
+            "{plain}\nlayer {{ name: \"m\" type: \"{kind}\" bottom: \"c\" top: \"m\" {more} }}\n{relu}"
+        )
+    };
+    // Fillers missing in two layers, among as many as follow that have one.
+    let forgotten = |others: usize| {
+        let layer = |i: usize, filler: &str| {
+            let bottom = if i == 0 { "data".to_owned() } else { format!("c{}", i - 1) };
+            format!(
+                "layer {{ name: \"c{i}\" type: \"Convolution\" bottom: \"{bottom}\" top: \"c{i}\" convolution_param {{ num_output: 4 kernel_size: 1 {filler} }} }} layer {{ name: \"r{i}\" type: \"ReLU\" bottom: \"c{i}\" top: \"c{i}\" }}\n"
+            )
+        };
+        let filler = |i: usize| if i < 2 { "" } else { r#"weight_filler { type: "msra" }"# };
+        let layers: String = (0..2 + others).map(|i| layer(i, filler(i))).collect();
+        training(&layers, &format!("c{}", others + 1))
+    };
+    let found: &[&str] = &["zero-weights@2"];
+    let table = [
+        (training(&between("Pooling", "pooling_param { kernel_size: 2 stride: 2 }"), "m"), found),
+        (training(&between("LRN", ""), "m"), found),
+        (training(&between("Scale", "scale_param { bias_term: true }"), "m"), found),
+        (
+            training(
+                &between("Scale", "scale_param { bias_term: true bias_filler { value: 1 } }"),
+                "m",
+            ),
+            &[],
+        ),
+        // One that lets gradients through, and one that 0 does not reach.
+        (
+            training(
+                &between("LRN", "")
+                    .replace("top: \"m\" }", "top: \"m\" relu_param { negative_slope: 0.1 } }"),
+                "m",
+            ),
+            &[],
+        ),
+        (
+            training(
+                &between("LRN", "").replace("bias_term: false", "bias_filler { value: 1 }"),
+                "m",
+            ),
+            &[],
+        ),
+        (forgotten(7), found),
+        (forgotten(3), &[]),
+    ];
+    for (text, wanted) in table {
+        assert_eq!(names(&text), wanted, "{text}");
+    }
+}
+
+#[test]
+fn statistics_that_are_none_are_found_in_the_weights() {
     let text = r#"
         layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 } } }
         layer { name: "n" type: "BatchNorm" bottom: "x" top: "n" }
         layer { name: "s" type: "Scale" bottom: "n" top: "n" }"#;
     let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
-    let file = folder.path().join("net.caffemodel");
     let source = Source::new("net.prototxt", text);
     let def = NetDef::from_text(&source).unwrap_or_else(|e| panic!("{e}"));
     let mut net = Net::build(def, &NetOptions::new(Phase::Test)).unwrap_or_else(|e| panic!("{e}"));
-    for (factor, wanted) in [(0.0, 1), (2.0, 0)] {
-        let id = net.store.of_layer("n", 2).unwrap_or_default();
-        net.store.data_mut(id)[0] = factor;
-        net.save(&file).unwrap_or_else(|e| panic!("{e}"));
-        let subject = Subject::of_text(&source).unwrap_or_default();
-        let subject = subject.with_weights(Model::open(&file).unwrap_or_else(|e| panic!("{e}")));
-        let found = lint(&subject);
-        let hits = found.iter().filter(|f| f.rule.name == "bn-factor-zero").count();
-        assert_eq!(hits, wanted, "factor {factor}");
+    let table = [
+        (0.0, 1.0, Some("`n` has gathered no statistics: its factor is 0")),
+        (f32::NAN, 1.0, Some("the factor of `n` is NaN")),
+        (2.0, -1.0, Some("1 of 2 variances of `n` are negative")),
+        (2.0, f32::NAN, Some("`n` has statistics that are not finite")),
+        (2.0, 0.0, None),
+    ];
+    let by_batch =
+        text.replace("top: \"n\" }", "top: \"n\" batch_norm_param { use_global_stats: false } }");
+    let of_another = text.replace("name: \"n\"", "name: \"other\"");
+    for (factor, variance, wanted) in table {
+        let mut set = |index: usize, value: f32| {
+            let id = net.store.of_layer("n", index).unwrap_or_default();
+            net.store.data_mut(id)[0] = value;
+        };
+        set(1, variance);
+        set(2, factor);
+        let forms = if cfg!(feature = "hdf5") { 2 } else { 1 };
+        for ending in ["caffemodel", "caffemodel.h5"].into_iter().take(forms) {
+            let file = folder.path().join("net").with_extension(ending);
+            let saved = match ending {
+                "caffemodel" => net.save(&file).map(|_| ()),
+                _ => net.save_hdf5(&file),
+            };
+            saved.unwrap_or_else(|e| panic!("{e}"));
+            let found = |text: &str| {
+                let subject = Subject::of_text(&Source::new("net.prototxt", text));
+                let weights = Weights::open(&file).unwrap_or_else(|e| panic!("{e}"));
+                let found = lint(&subject.unwrap_or_default().with_weights(weights));
+                let of_rule = found.into_iter().filter(|f| f.rule.name == "bn-factor-zero");
+                of_rule.map(|f| f.message).collect::<Vec<_>>()
+            };
+            let solver = "net: \"net.prototxt\" base_lr: 1 lr_policy: \"fixed\"";
+            assert_eq!(found(text), wanted.into_iter().collect::<Vec<_>>(), "{factor} {variance}");
+            for other in [&by_batch, &of_another, solver] {
+                assert_eq!(found(other), Vec::<String>::new(), "{factor} {variance} {other}");
+            }
+        }
     }
 }
 
@@ -213,6 +348,109 @@ layer { name: "s" type: "Scale" bottom: "n" top: "n" }
         .replace("{ decay_mult: 0 }", "{ decay_mult: 0 lr_mult: 0 }");
     assert_eq!(new, wanted);
     assert_eq!(names(&new), Vec::<String>::new());
+}
+
+#[test]
+fn a_field_goes_with_the_separator_behind_it() {
+    let head =
+        r#"layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 } } }"#;
+    let last = r#"layer { name: "s" type: "Scale" bottom: "n" top: "n" }"#;
+    let net = |block: &str| {
+        format!(
+            "{head}\nlayer {{ name: \"n\", type: \"BatchNorm\"; bottom: \"x\", top: \"n\",\n  batch_norm_param {{{block}}}\n}};\n{last}\n"
+        )
+    };
+    let table = [
+        (" use_global_stats: false, eps: 0.1 ", "  eps: 0.1 "),
+        ("\n    use_global_stats: false;\n    eps: 0.1\n  ", "\n    eps: 0.1\n  "),
+        (
+            "\n    use_global_stats: false # why\n    , eps: 0.1\n  ",
+            "\n     # why\n     eps: 0.1\n  ",
+        ),
+        (" eps: 0.1; use_global_stats: false ; ", " eps: 0.1;  "),
+    ];
+    for (block, wanted) in table {
+        let source = Source::new("net.prototxt", net(block));
+        let subject = Subject::of_text(&source).unwrap_or_else(|| panic!("{}", source.text()));
+        let new = fixed(&source, &lint(&subject)).unwrap_or_default();
+        assert_eq!(new, net(wanted));
+        assert_eq!(names(&new), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn nets_of_the_first_generations_are_to_be_upgraded_before_they_are_fixed() {
+    let text = r#"layers { name: "data" type: IMAGE_DATA top: "data" top: "label" image_data_param { source: "l.txt" batch_size: 16 new_height: 8 new_width: 8 mirror: true } include: { phase: TEST } }
+"#;
+    let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+    let file = folder.path().join("net.prototxt");
+    std::fs::write(&file, text).unwrap_or_else(|e| panic!("{e}"));
+    let output = cortado_in(folder.path(), &["lint", "net.prototxt", "--fix"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let told = stdout(&output);
+    assert!(
+        told.contains("run `cortado upgrade-net` first") && !told.contains("(fixed)"),
+        "{told}"
+    );
+    assert_eq!(std::fs::read_to_string(&file).unwrap_or_default(), text);
+}
+
+#[test]
+fn what_a_fix_brings_to_light_is_told() {
+    let text = r#"layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 } } }
+layer { name: "n" type: "BatchNorm" bottom: "x" top: "x" batch_norm_param { use_global_stats: false } }
+layer { name: "s" type: "Scale" bottom: "x" top: "x" }
+"#;
+    let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+    let source = Source::new("net.prototxt", text);
+    let def = NetDef::from_text(&source).unwrap_or_else(|e| panic!("{e}"));
+    let net = Net::build(def, &NetOptions::new(Phase::Test)).unwrap_or_else(|e| panic!("{e}"));
+    net.save(folder.path().join("net.caffemodel")).unwrap_or_else(|e| panic!("{e}"));
+    std::fs::write(folder.path().join("net.prototxt"), text).unwrap_or_else(|e| panic!("{e}"));
+    let lint = ["lint", "net.prototxt", "--weights", "net.caffemodel"];
+    let before = cortado_in(folder.path(), &lint);
+    assert!(stderr(&before).contains("0 errors, 1 warnings"), "{}", stderr(&before));
+    let fixed: Vec<&str> = lint.into_iter().chain(["--fix"]).collect();
+    let output = cortado_in(folder.path(), &fixed);
+    assert!(
+        stderr(&output).contains("1 errors, 0 warnings, 0 hints, 1 fixed"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(stdout(&output).contains("its factor is 0"), "{}", stdout(&output));
+}
+
+#[cfg(unix)]
+#[test]
+fn fixing_keeps_comments_links_and_permissions() {
+    use std::os::unix::fs::PermissionsExt;
+    let text = "layer { name: \"x\" type: \"Input\" top: \"x\" input_param { shape { dim: 1 dim: 2 } } }
+layer { name: \"n\" type: \"BatchNorm\" bottom: \"x\" top: \"x\" batch_norm_param { use_global_stats: false } }
+layer { name: \"s\" type: \"Scale\" bottom: \"x\" top: \"x\" }\n";
+    let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+    let file = |name: &str| folder.path().join(name);
+    let write = |name: &str, bytes: &[u8]| {
+        std::fs::write(file(name), bytes).unwrap_or_else(|e| panic!("{e}"));
+    };
+    let gbk = [text.as_bytes(), b"# \xb9\xfa\n"].concat();
+    write("gbk.prototxt", &gbk);
+    let output = cortado_in(folder.path(), &["lint", ".", "--fix"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("bytes that are not UTF-8"), "{}", stderr(&output));
+    assert!(stdout(&output).contains("(--fix does it)"), "{}", stdout(&output));
+    assert_eq!(std::fs::read(file("gbk.prototxt")).unwrap_or_default(), gbk);
+
+    write("net.prototxt", text.as_bytes());
+    std::fs::set_permissions(file("net.prototxt"), std::fs::Permissions::from_mode(0o640))
+        .and_then(|()| std::os::unix::fs::symlink("net.prototxt", file("link.prototxt")))
+        .unwrap_or_else(|e| panic!("{e}"));
+    let output = cortado_in(folder.path(), &["lint", "link.prototxt", "--fix"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(file("link.prototxt").is_symlink());
+    let mode = std::fs::metadata(file("net.prototxt")).map(|there| there.permissions().mode());
+    assert_eq!(mode.unwrap_or_default() & 0o777, 0o640);
+    let now = std::fs::read_to_string(file("net.prototxt")).unwrap_or_default();
+    assert_eq!(now, text.replace(" use_global_stats: false ", "  "));
 }
 
 #[test]

@@ -175,9 +175,7 @@ fn what_layers_carry_from_pass_to_pass_is_there_again() {
         let run = |again: bool, from: Option<&str>| {
             let mut solver = solver(&text, 1, again);
             if let Some(state) = from {
-                solver
-                    .restore(folder.path().join(state))
-                    .unwrap_or_else(|e| panic!("{kind}: {e}"));
+                solver.restore(folder.path().join(state)).unwrap_or_else(|e| panic!("{kind}: {e}"));
             }
             solver.solve(&mut ()).unwrap_or_else(|e| panic!("{kind}: {e}"));
             snapshot(folder.path())

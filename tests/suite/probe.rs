@@ -75,6 +75,24 @@ fn a_reading_tells_what_the_blob_held_and_how_the_weights_moved() {
 }
 
 #[test]
+fn a_unit_is_read_with_its_own_weights_and_one_value_is_not_dead() {
+    let probe = r#"probe { blob: "a:2" blob: "loss" interval: 11 }"#;
+    let mut solver = solver(&text(probe), 1);
+    let before = weights(&solver);
+    let mut watcher = Readings::default();
+    solver.step(1, &mut watcher).unwrap_or_else(|e| panic!("{e}"));
+    let [unit, loss] = &watcher.0[..] else { panic!("{:?}", watcher.0) };
+    let norm = |values: &[f32]| values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+    let now = weights(&solver);
+    let step: Vec<f32> = now[10..15].iter().zip(&before[10..15]).map(|(n, b)| n - b).collect();
+    let (update, gradient) = (unit.update.unwrap_or_default(), unit.weight_gradient);
+    assert!((update - norm(&step) / norm(&before[10..15])).abs() < 1e-6, "{unit:?}");
+    let gradient = gradient.unwrap_or_default();
+    assert!((gradient - norm(&step) / 0.1).abs() < 1e-4 * gradient, "{unit:?}");
+    assert_eq!((unit.dead, loss.dead), (Some(0.0), None));
+}
+
+#[test]
 fn probes_change_nothing_and_keep_their_interval() {
     let (plain, none) = trained("");
     let (probed, readings) = trained(r#"probe { blob: "b" interval: 5 }"#);

@@ -146,6 +146,14 @@ fn mistakes_of_a_study_are_told() {
         ("variant { name: \"a\" } measure: \"acc\"", "the test net of `a` has no output `acc`"),
         ("variant { name: \"a\" set: \"base_rate=1\" }", "a solver has no field `base_rate`"),
         ("variant { name: \"a\" stages: \"b\" }", "stages"),
+        (
+            "variant { name: \"a\" stage: \"bnn\" }",
+            "variant `a`: no rule of the net names the stage `bnn`; similar: `bn`",
+        ),
+        (
+            "variant { name: \"a\" stage: \"dropout\" }",
+            "variant `a`: no rule of the net names the stage `dropout`; there are: `bn`",
+        ),
     ];
     for (text, wanted) in table {
         write(folder.path(), text);
@@ -157,12 +165,15 @@ fn mistakes_of_a_study_are_told() {
 }
 
 #[test]
-fn the_results_that_ship_are_of_every_variant() {
+fn the_results_that_ship_are_of_every_variant_and_their_stages_are_known() {
     let folders = std::fs::read_dir(Path::new(ROOT).join("models/bn"));
     let folders = folders.unwrap_or_else(|e| panic!("{e}")).flatten().map(|entry| entry.path());
     let mut count = 0;
     for folder in folders.filter(|path| path.join("study.prototxt").is_file()) {
         let study = Study::read(&folder, false).unwrap_or_else(|e| panic!("{e}"));
+        for (variant, seed) in study.plan() {
+            study.kept(variant, seed).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+        }
         // One that has not been run yet has no table.
         let Ok(table) = std::fs::read_to_string(folder.join("results.md")) else { continue };
         for row in &Report::new(&study, &[], &[]).rows {

@@ -28,9 +28,10 @@ impl Edits {
         self.edits.push((span, text.into()));
     }
 
-    /// Removes a span; its lines too where nothing else stands in them, and one of two empty lines
-    /// that would meet.
+    /// Removes a field's span with the separator behind it; its lines too where nothing else stands in
+    /// them, and one of two empty lines that would meet.
     pub fn remove(&mut self, span: Span) {
+        let span = self.with_separator(span);
         let text = self.source.text();
         let before = &text[..span.start as usize];
         let line = before.rfind('\n').map_or(0, |i| i + 1);
@@ -50,6 +51,29 @@ impl Edits {
             end = below;
         }
         self.edits.push((Span::new(line, end), String::new()));
+    }
+
+    /// A field's span up to the `,` or `;` behind it, which may not stand alone. One behind a comment
+    /// goes by a change of its own.
+    fn with_separator(&mut self, span: Span) -> Span {
+        let text = self.source.text();
+        let (mut at, mut commented) = (span.end as usize, false);
+        loop {
+            let rest = &text[at..];
+            at += rest.len() - rest.trim_start().len();
+            match text.as_bytes().get(at) {
+                Some(b'#') => {
+                    commented = true;
+                    at += text[at..].find('\n').unwrap_or(text.len() - at);
+                }
+                Some(b',' | b';') if commented => {
+                    self.edits.push((Span::new(at, at + 1), String::new()));
+                    return span;
+                }
+                Some(b',' | b';') => return Span { end: at as u32 + 1, ..span },
+                _ => return span,
+            }
+        }
     }
 
     /// Gives a field of a message a value: in its place where it stands, else at the end of the

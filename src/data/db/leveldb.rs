@@ -107,7 +107,11 @@ impl Walk {
             ..Options::default()
         };
         // What was passed over says more than what came of it.
-        let why = |e: rusty_leveldb::Status| damage.take().unwrap_or_else(|| e.to_string());
+        let told = |e: rusty_leveldb::Status| match e.err.contains("missing live files") {
+            true => "one of its tables is missing: copy it anew".to_owned(),
+            false => e.to_string(),
+        };
+        let why = |e: rusty_leveldb::Status| damage.take().unwrap_or_else(|| told(e));
         let mut db = DB::open(NAME, options).map_err(why)?;
         let mut iter = db.new_iter().map_err(why)?;
         iter.seek_to_first();

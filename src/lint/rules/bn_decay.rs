@@ -19,20 +19,28 @@ fn check(subject: &Subject, found: &mut Found<'_>) {
         return;
     }
     let view = &subject.train;
+    let decays = |layer: &LayerDef, index: usize| {
+        let decay = layer.param.param.get(index).map_or(1.0, |p| p.decay_mult());
+        decay != 0.0 && rate(layer, index) != 0.0
+    };
+    let scales = |layer: &LayerDef| decays(layer, 0);
+    let shifts = |layer: &LayerDef| {
+        layer.scale_param.as_ref().is_some_and(|p| p.bias_term()) && decays(layer, 1)
+    };
     let mut layers: Vec<&LayerDef> = Vec::new();
     for (i, layer) in view.of_type("Scale") {
         let behind = view.maker(i).is_some_and(|m| view.layers[m].r#type() == "BatchNorm");
-        let decays = layer.param.param.first().map_or(1.0, |p| p.decay_mult()) != 0.0;
-        if behind && decays && layer.bottom.len() == 1 && rate(layer, 0) != 0.0 {
+        if behind && layer.bottom.len() == 1 && (scales(layer) || shifts(layer)) {
             layers.push(layer);
         }
     }
     let Some(first) = layers.first() else { return };
-    let shifts = |layer: &&LayerDef| {
-        layer.scale_param.as_ref().is_some_and(|p| p.bias_term())
-            && layer.param.param.get(1).map_or(1.0, |p| p.decay_mult()) != 0.0
+    let any = |which: &dyn Fn(&LayerDef) -> bool| layers.iter().any(|layer| which(layer));
+    let what = match (any(&scales), any(&shifts)) {
+        (true, true) => "γ and β",
+        (true, false) => "γ",
+        _ => "β",
     };
-    let what = if layers.iter().any(shifts) { "γ and β" } else { "γ" };
     let message = match layers.len() {
         1 => format!("weight decay moves {what} of `{}`", first.name()),
         n => format!("weight decay moves {what} of {n} Scale layers, `{}` first", first.name()),

@@ -1,6 +1,4 @@
-//! Weights whose statistics were never gathered.
-
-use cortado_proto::Place;
+//! Weights whose statistics are none.
 
 use crate::lint::{Found, Level, Rule, Subject};
 
@@ -8,21 +6,36 @@ use crate::lint::{Found, Level, Rule, Subject};
 pub static RULE: Rule = Rule {
     name: "bn-factor-zero",
     why: "mean and variance are sums divided by the third blob; where that is 0 nothing was ever \
-          gathered, both count as 0, and TEST divides by √eps",
+          gathered, both count as 0, and TEST divides by √eps; of numbers that are none, or of negative \
+          variances, TEST makes none either",
     cure: "train with the batch's statistics, or gather them with `cortado bn-recalibrate`",
     check,
 };
 
 fn check(subject: &Subject, found: &mut Found<'_>) {
-    let Some(model) = &subject.weights else { return };
-    for layer in model.layers.iter().filter(|l| l.type_name == "BatchNorm" && l.blobs.len() >= 3) {
-        let factor = model.blob(layer, 2).and_then(|blob| blob.to_vec().ok());
-        if factor.as_deref() != Some(&[0.0]) {
+    let Some(weights) = &subject.weights else { return };
+    for (_, layer) in subject.test.of_type("BatchNorm") {
+        if layer.batch_norm_param.as_ref().and_then(|p| p.use_global_stats) == Some(false) {
             continue;
         }
-        let defined = subject.test.layers.iter().find(|l| l.name() == layer.name);
-        let place = defined.map_or_else(Place::code, |l| l.place.clone());
-        let message = format!("`{}` has gathered no statistics: its factor is 0", layer.name);
-        found.add(Level::Error, &place, None, message);
+        let blob = |index| weights.blob(layer.name(), index);
+        let (Some(mean), Some(variance), Some(factor)) = (blob(0), blob(1), blob(2)) else {
+            continue;
+        };
+        let Some(&factor) = factor.first() else { continue };
+        let negative = variance.iter().filter(|&&v| v / factor < 0.0).count();
+        let name = layer.name();
+        let message = match () {
+            () if factor == 0.0 => format!("`{name}` has gathered no statistics: its factor is 0"),
+            () if !factor.is_finite() => format!("the factor of `{name}` is {factor}"),
+            () if mean.iter().chain(&variance).any(|v| !v.is_finite()) => {
+                format!("`{name}` has statistics that are not finite")
+            }
+            () if negative > 0 => {
+                format!("{negative} of {} variances of `{name}` are negative", variance.len())
+            }
+            () => continue,
+        };
+        found.add(Level::Error, &layer.place, None, message);
     }
 }

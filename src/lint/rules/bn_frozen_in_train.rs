@@ -1,7 +1,7 @@
 //! Statistics that do not move in TRAIN.
 
 use crate::lint::subject::rate;
-use crate::lint::{Found, Level, Rule, Subject};
+use crate::lint::{Found, Level, Rule, Subject, View};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -21,10 +21,7 @@ fn check(subject: &Subject, found: &mut Found<'_>) {
     let mut layers = Vec::new();
     for (i, layer) in view.of_type("BatchNorm") {
         let given = layer.batch_norm_param.as_ref().and_then(|p| p.use_global_stats);
-        // Frozen on purpose: what scales is frozen too, or nothing scales.
-        let scale = view.readers(i).find(|&r| view.layers[r].r#type() == "Scale");
-        let frozen = scale.is_none_or(|s| rate(&view.layers[s], 0) == 0.0);
-        if given == Some(true) && !frozen {
+        if given == Some(true) && !on_purpose(view, i) {
             layers.push(layer);
         }
     }
@@ -38,4 +35,16 @@ fn check(subject: &Subject, found: &mut Found<'_>) {
     };
     let field = Some("batch_norm_param.use_global_stats");
     found.add(Level::Warning, &first.place, field, message);
+}
+
+/// Whether what scales is frozen too; without a scale, whether the layer's own rates say so.
+fn on_purpose(view: &View, norm: usize) -> bool {
+    let scale = view.readers(norm).find(|&r| view.layers[r].r#type() == "Scale");
+    let layer = &view.layers[scale.unwrap_or(norm)];
+    match scale {
+        Some(_) => rate(layer, 0) == 0.0,
+        None => {
+            !layer.param.param.is_empty() && layer.param.param.iter().all(|p| p.lr_mult() == 0.0)
+        }
+    }
 }

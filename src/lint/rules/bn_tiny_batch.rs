@@ -1,5 +1,7 @@
 //! Statistics of very few pictures.
 
+use cortado_proto::LayerDef;
+
 use crate::lint::{Found, Level, Rule, Subject};
 
 /// The rule.
@@ -13,17 +15,39 @@ pub static RULE: Rule = Rule {
 
 const FEW: usize = 8;
 
+/// Where the batch stands.
+const FIELDS: [&str; 8] = [
+    "data_param.batch_size",
+    "image_data_param.batch_size",
+    "hdf5_data_param.batch_size",
+    "memory_data_param.batch_size",
+    "window_data_param.batch_size",
+    "dense_image_data_param.batch_size",
+    "dummy_data_param.shape",
+    "input_param.shape",
+];
+
+fn tells_batch(layer: &LayerDef) -> bool {
+    let sizes = [
+        layer.data_param.as_ref().and_then(|p| p.batch_size),
+        layer.image_data_param.as_ref().and_then(|p| p.batch_size),
+        layer.hdf5_data_param.as_ref().and_then(|p| p.batch_size),
+        layer.memory_data_param.as_ref().and_then(|p| p.batch_size),
+        layer.window_data_param.as_ref().and_then(|p| p.batch_size),
+        layer.dense_image_data_param.as_ref().and_then(|p| p.batch_size),
+    ];
+    let made = layer.dummy_data_param.as_ref();
+    sizes.iter().any(Option::is_some)
+        || made.is_some_and(|p| !p.shape.is_empty() || !p.num.is_empty())
+        || layer.input_param.as_ref().is_some_and(|p| !p.shape.is_empty())
+}
+
 fn check(subject: &Subject, found: &mut Found<'_>) {
     if !subject.trains() {
         return;
     }
     let view = &subject.train;
-    let told = view.layers.iter().find(|l| {
-        let data = l.data_param.as_ref().is_some_and(|p| p.batch_size.is_some());
-        let image = l.image_data_param.as_ref().is_some_and(|p| p.batch_size.is_some());
-        let hdf5 = l.hdf5_data_param.as_ref().is_some_and(|p| p.batch_size.is_some());
-        data || image || hdf5
-    });
+    let told = view.layers.iter().find(|l| tells_batch(l));
     // Without a number in the file the batch is anybody's guess.
     let Some(data) = told else { return };
     for (i, layer) in view.of_type("BatchNorm") {
@@ -43,8 +67,7 @@ fn check(subject: &Subject, found: &mut Found<'_>) {
             "`{}` and the others normalise by {pictures} picture{s} ({numbers} numbers per channel)",
             layer.name()
         );
-        let field = ["data_param.batch_size", "image_data_param.batch_size"];
-        let field = field.into_iter().find(|f| data.place.field(f).is_some());
+        let field = FIELDS.into_iter().find(|f| data.place.field(f).is_some());
         found.add(level, &data.place, field, message);
         return;
     }

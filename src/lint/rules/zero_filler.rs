@@ -19,29 +19,34 @@ fn check(subject: &Subject, found: &mut Found<'_>) {
         return;
     }
     let view = &subject.train;
-    let mut zero = Vec::new();
+    let (mut zero, mut silent, mut filled) = (Vec::new(), 0, 0);
     for (i, layer) in view.layers.iter().enumerate() {
-        let (path, filler) = match layer.r#type() {
-            "Convolution" => {
-                let p = layer.convolution_param.as_ref();
-                ("convolution_param.weight_filler", p.and_then(|p| p.weight_filler.as_ref()))
+        let (path, weight, bias) = match (&layer.convolution_param, &layer.inner_product_param) {
+            (Some(p), _) if layer.r#type() == "Convolution" => {
+                ("convolution_param.weight_filler", &p.weight_filler, &p.bias_filler)
             }
-            "InnerProduct" => {
-                let p = layer.inner_product_param.as_ref();
-                ("inner_product_param.weight_filler", p.and_then(|p| p.weight_filler.as_ref()))
+            (_, Some(p)) if layer.r#type() == "InnerProduct" => {
+                ("inner_product_param.weight_filler", &p.weight_filler, &p.bias_filler)
             }
             _ => continue,
         };
+        match weight {
+            Some(_) => filled += 1,
+            None => silent += 1,
+        }
         let shared = layer.param.param.first().is_some_and(|p| !p.name().is_empty());
         let frozen = rate(layer, 0) == 0.0;
         // A last layer may start at 0: its gradient is that of the loss.
-        let dead = reaches_relu(view, i);
-        if starts_at_zero(filler) && dead && !shared && !frozen && layer.blobs.is_empty() {
-            zero.push((layer, path, filler.is_none()));
+        let dead = starts_at_zero(weight.as_ref())
+            && starts_at_zero(bias.as_ref())
+            && reaches_relu(view, i);
+        if dead && !shared && !frozen && layer.blobs.is_empty() {
+            zero.push((layer, path, weight.is_none()));
         }
     }
-    // Where several say nothing of their weights, these come from a file.
-    if zero.iter().filter(|(.., absent)| *absent).count() > 1 {
+    // Where many say nothing of their weights, these come from a file.
+    let several = zero.iter().filter(|(.., absent)| *absent).count() > 1;
+    if several && silent * 4 > filled {
         zero.retain(|(.., absent)| !absent);
     }
     let Some(&(first, path, absent)) = zero.first() else { return };
@@ -58,12 +63,20 @@ fn check(subject: &Subject, found: &mut Found<'_>) {
     found.fixable(Level::Warning, &first.place, Some(path), message, fixes);
 }
 
-/// Whether a ReLU follows, at once or behind Dropout: at 0 it lets no gradient through.
+/// Whether a ReLU follows, at once or behind layers that leave 0 as it is: at 0 it lets no gradient
+/// through.
 fn reaches_relu(view: &View, layer: usize) -> bool {
-    view.readers(layer).any(|reader| match view.layers[reader].r#type() {
-        "ReLU" => true,
-        "Dropout" => reaches_relu(view, reader),
-        _ => false,
+    view.readers(layer).any(|reader| {
+        let next = &view.layers[reader];
+        match next.r#type() {
+            "ReLU" => next.relu_param.as_ref().is_none_or(|p| p.negative_slope() == 0.0),
+            "Scale" => {
+                let bias = next.scale_param.as_ref().and_then(|p| p.bias_filler.as_ref());
+                starts_at_zero(bias) && reaches_relu(view, reader)
+            }
+            "Dropout" | "Pooling" | "LRN" => reaches_relu(view, reader),
+            _ => false,
+        }
     })
 }
 
