@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use cortado::data::db::{Payload, open_any};
+use cortado::data::{Backend, NewDb};
 use cortado_layers::Phase;
 use cortado_proto::caffe::Datum;
 use heed::types::Bytes;
@@ -182,4 +184,84 @@ fn a_folder_with_a_lock_file_is_read_with_locks() {
     assert!(folder.path().join("db/lock.mdb").exists());
     let found = batches(&mut net(folder.path(), &layer(1, ""), Phase::Test, 1), 2);
     assert_eq!(found, vec![(vec![9.0], vec![3.0]); 2]);
+}
+
+/// Trees of one, two and three levels, values on the pages of the tree and on pages of their own.
+#[test]
+fn every_record_is_found_in_order_and_out_of_it() {
+    for (count, size) in [(1usize, 10usize), (40, 60), (3000, 100), (60_000, 20), (500, 5000)] {
+        let folder = folder();
+        let path = folder.path().join("db");
+        let mut db = NewDb::create(&path, Backend::Lmdb, false).expect("it can be made");
+        let value = |i: usize| (0..size + i % 7).map(|j| (i * 31 + j) as u8).collect::<Vec<u8>>();
+        for i in 0..count {
+            db.put(format!("{i:08}").as_bytes(), value(i)).expect("it can be put");
+        }
+        db.finish().expect("it is whole");
+        let mut source = open_any(&path).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(source.records(), count as u64);
+        let all: Vec<u64> = (0..count as u64).collect();
+        let mixed: Vec<u64> = all.iter().map(|i| (i * 7919 + 3) % count as u64).collect();
+        for numbers in [&all, &mixed, &all] {
+            for part in numbers.chunks(977) {
+                let records = source.read(part).unwrap_or_else(|e| panic!("{e}"));
+                assert_eq!(records.len(), part.len());
+                for (record, &number) in records.iter().zip(part) {
+                    let i = number as usize;
+                    assert_eq!(record.key, format!("{i:08}").as_bytes());
+                    assert!(matches!(&record.payload, Payload::Datum(found) if *found == value(i)));
+                }
+            }
+        }
+        assert!(source.read(&[count as u64]).is_err());
+    }
+}
+
+/// There are no checksums; but whatever the bytes are, the program goes on.
+#[test]
+fn damage_inside_a_file_never_ends_the_program() {
+    let folder = folder();
+    let path = folder.path().join("db");
+    let mut db = NewDb::create(&path, Backend::Lmdb, false).expect("it can be made");
+    for i in 0..300 {
+        let size = if i % 50 == 0 { 9000 } else { 100 };
+        db.put(format!("{i:08}").as_bytes(), vec![7; size]).expect("it can be put");
+    }
+    db.finish().expect("it is whole");
+    let file = path.join("data.mdb");
+    let whole = std::fs::read(&file).expect("it can be read");
+    let (mut told, mut taken) = (0, 0);
+    let heads = (0..whole.len()).filter(|at| at % 4096 < 48);
+    for (at, change) in heads.zip([0xff, 0x01, 0x80].into_iter().cycle()) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= change;
+        std::fs::write(&file, bytes).expect("it can be written");
+        let read = open_any(&path).and_then(|mut source| {
+            let numbers: Vec<u64> = (0..source.records().min(400)).rev().collect();
+            source.read(&numbers).map(|records| records.len())
+        });
+        match read {
+            Ok(_) => taken += 1,
+            Err(why) => {
+                assert!(!why.to_string().is_empty());
+                told += 1;
+            }
+        }
+    }
+    assert!(told > 200 && taken > 200, "{told} told, {taken} taken");
+}
+
+#[test]
+fn a_file_that_is_cut_while_it_is_read_is_told() {
+    let folder = db();
+    let records: Vec<(String, Vec<u8>)> =
+        (0..200).map(|i| (format!("{i:03}"), datum([1, 20, 20], &[1; 400], i))).collect();
+    let records: Vec<(&str, Vec<u8>)> =
+        records.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
+    write_lmdb(&folder.path().join("db"), &records);
+    let mut net = net(folder.path(), &layer(4, ""), Phase::Test, 1);
+    net.forward().unwrap_or_else(|e| panic!("{e}"));
+    write(folder.path(), "db/data.mdb", b"");
+    let error = (0..20).find_map(|_| net.forward().err()).expect("an error was wanted");
+    assert!(error.to_string().contains("does not begin as an LMDB file does"), "{error}");
 }
