@@ -159,6 +159,17 @@ fn hidden(net: &Net) -> Vec<(usize, usize)> {
         looked_at.extend(&node.bottoms);
     }
     hidden.reverse();
+    // What a hiding layer makes is measured by its own bottoms: of scores in the millions, rounding alone
+    // makes other probabilities.
+    let mut veiled: HashSet<usize> = HashSet::new();
+    for node in &net.nodes {
+        let kind = node.def.r#type();
+        let behind = passes_on(kind) && node.bottoms.iter().any(|blob| veiled.contains(blob));
+        if hides(kind) || behind {
+            veiled.extend(&node.tops);
+        }
+    }
+    hidden.retain(|&(i, bottom)| !veiled.contains(&net.nodes[i].bottoms[bottom]));
     let mut known: HashSet<usize> = inputs.into_iter().collect();
     hidden.retain(|&(i, bottom)| known.insert(net.nodes[i].bottoms[bottom]));
     hidden
