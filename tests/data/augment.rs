@@ -279,3 +279,15 @@ fn batches_follow_seed_and_position_alone() {
     assert_eq!(first, run(4, 7));
     assert_ne!(first, run(0, 8));
 }
+
+/// SSD's files name a share and values; the kind of share came with another fork.
+#[test]
+fn salt_and_pepper_needs_no_type() {
+    let picture = Picture { shape: [3, 10, 10], data: vec![100; 300] };
+    let text =
+        "noise_param { prob: 1 saltpepper: true saltpepper_param { fraction: 0.1 value: 7 } }";
+    let item = augment(text, &picture, 0).unwrap_or_else(|e| panic!("{e}"));
+    let salted = values(&item).iter().filter(|&&value| value == 7.0).count();
+    // Ten draws, some of them of the same pixel, on three channels.
+    assert!((3..=30).contains(&salted) && salted.is_multiple_of(3), "{salted}");
+}

@@ -211,3 +211,12 @@ fn only_a_database_is_replaced() {
         std::fs::remove_dir_all(mine).expect("it can be removed");
     }
 }
+
+#[test]
+fn the_line_that_is_named_counts_empty_ones() {
+    let folder = folder();
+    write(folder.path(), "list.txt", b"im1.png 1\n\n\nnone.png 2\n");
+    let why = run(&folder.path().join("list.txt"), &folder.path().join("db"), &golden_set());
+    let why = why.expect_err("there is no such picture");
+    assert!(why.contains("`none.png` (line 4 of "), "{why}");
+}

@@ -265,3 +265,29 @@ fn a_file_that_is_cut_while_it_is_read_is_told() {
     let error = (0..20).find_map(|_| net.forward().err()).expect("an error was wanted");
     assert!(error.to_string().contains("does not begin as an LMDB file does"), "{error}");
 }
+
+#[test]
+fn a_database_that_is_emptied_while_it_is_read_is_told() {
+    let folder = db();
+    let path = folder.path().join("db");
+    let records: Vec<(String, Vec<u8>)> = (0..9).map(|i| (format!("{i}"), vec![i])).collect();
+    let records: Vec<(&str, Vec<u8>)> =
+        records.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
+    write_lmdb(&path, &records);
+    let mut source = open_any(&path).unwrap_or_else(|e| panic!("{e}"));
+    source.read(&[0, 1]).unwrap_or_else(|e| panic!("{e}"));
+    // SAFETY: the folder is the test's own; nothing else maps its file.
+    let env = unsafe { EnvOpenOptions::new().map_size(1 << 20).open(&path) };
+    let env = env.expect("it is whole");
+    let txn = env.write_txn().expect("there is one writer");
+    let emptied = env.create_databases_and_commit(txn, |opener, txn| {
+        let db = opener.create_database::<Bytes, Bytes>(txn, None)?;
+        db.clear(txn)?;
+        Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(db))
+    });
+    assert!(emptied.is_ok());
+    for number in [2, 0, 5] {
+        let why = source.read(&[number]).expect_err("it is empty").to_string();
+        assert!(why.contains(&format!("record {number} of the LMDB database")), "{why}");
+    }
+}

@@ -65,7 +65,9 @@ impl Lmdb {
             }
             // The page whose first record is at or before it.
             let leaf = self.starts.partition_point(|&start| start <= number).saturating_sub(1);
-            let index = (number - self.starts[leaf]) as usize;
+            // None at all, if somebody has taken all records out since.
+            let Some(start) = self.starts.get(leaf) else { return Ok(None) };
+            let index = (number - start) as usize;
             let page = self.at.page.take().filter(|_| self.at.leaf == leaf);
             self.at = Place { number, leaf, index, page };
         }
