@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
-# Fuzzes all targets in turn, one process at a time: rounds.sh [SECONDS OF EACH] [ROUNDS]
+# Fuzzes all targets in turn, one process at a time: rounds.sh [SECONDS OF EACH] [ROUNDS] [TARGET ...]
+# BUILD=no takes the targets as they were built last.
 # Adds a line per turn to figures.tsv (target, processor seconds, executions, exit status) and tells
 # the sums; logs/TARGET holds the last turn's output.
 set -euo pipefail
 cd "$(dirname "$0")"
 each=${1:-3600} rounds=${2:-1} failed=0
-bash build.sh
+targets=("${@:3}")
+[ ${#targets[@]} -gt 0 ] || mapfile -t targets < <(basename -s .rs -a fuzz_targets/*.rs)
+[ "${BUILD:-yes}" = no ] || bash build.sh
 mkdir -p logs
 for ((round = 1; round <= rounds; round++)); do
-  for source in fuzz_targets/*.rs; do
-    target=$(basename "$source" .rs) status=0
+  for target in "${targets[@]}"; do
+    status=0
     TIMEFORMAT='%U %S'
     time=$({ time BUILD=no bash run.sh "$target" "$each" > "logs/$target" 2>&1; } 2>&1) || status=$?
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "logs/$target")

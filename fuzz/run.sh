@@ -21,6 +21,7 @@ seeds() {
     codec) good 'caffemodel|solverstate|binaryproto' solver text ;;
     hdf5) good h5 solver data ;;
     image) good 'png|jpg' data/images ;;
+    lmdb) good mdb data ;;
     mean) good binaryproto data ;;
     net) good prototxt layers solver ;;
     solverstate) good 'solverstate|solverstate.h5' solver ;;

@@ -116,6 +116,11 @@ mod with_hdf5 {
             Ok(Reader { file, shown, size: size.len() })
         }
 
+        /// Size of the file in bytes.
+        pub fn size(&self) -> u64 {
+            self.size
+        }
+
         /// Whether there is a group of this path.
         pub fn has_group(&self, path: &str) -> bool {
             self.file.group(path).is_ok()
@@ -136,7 +141,12 @@ mod with_hdf5 {
                 "" => names(self.file.root()),
                 path => self.file.group(path).and_then(names),
             };
-            found.map_err(|e| self.failed(group, &e))
+            let found: (Vec<String>, Vec<String>) = found.map_err(|e| self.failed(group, &e))?;
+            if found.0.iter().chain(&found.1).any(String::is_empty) {
+                let shown = &self.shown;
+                return Err(format!("`{group}` of the HDF5 file `{shown}` holds what has no name"));
+            }
+            Ok(found)
         }
 
         fn failed(&self, path: &str, error: &hdf5_pure::Error) -> String {
@@ -352,6 +362,9 @@ mod without_hdf5 {
     impl Reader {
         pub fn open(path: &Path) -> Result<Reader, String> {
             Err(format!("can't read `{}`: {WHY}", path.display()))
+        }
+        pub fn size(&self) -> u64 {
+            match *self {}
         }
         pub fn has_group(&self, _: &str) -> bool {
             match *self {}

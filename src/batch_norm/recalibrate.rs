@@ -67,6 +67,7 @@ pub fn recalibrate(
     watch: &mut dyn FnMut(u64),
 ) -> Result<Recalibrated, Error> {
     cortado_proto::upgrade::net(&mut def)?;
+    let shown = def.source.as_ref().map_or_else(|| def.param.name().to_owned(), |s| s.name.clone());
     let params = def.layers.iter().map(|layer| layer.param.clone()).collect();
     let mut shared = BTreeMap::new();
     for layer in &mut def.layers {
@@ -99,8 +100,13 @@ pub fn recalibrate(
         let note = "give a net whose data layer reads the training set (a train_val.prototxt)";
         return Err(WeightsError::File(Diagnostic::error(what, None).with_note(note)).into());
     }
-    let rest = rest::copy(&mut net, weights)?.rest;
+    let rest::Copied { rest, mut missing } = rest::copy(&mut net, weights)?;
     let mut sums = sums(&net);
+    // Statistics that are made anew may be new.
+    missing.retain(|layer| sums.iter().all(|sum| sum.layer != *layer));
+    if !missing.is_empty() {
+        return Err(rest::missing(&shown, weights, &missing));
+    }
     for batch in 0..batches {
         net.forward()?;
         for sum in &mut sums {

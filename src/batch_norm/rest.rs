@@ -103,3 +103,12 @@ fn of(name: &str, type_name: Option<&str>, blobs: Vec<Blob>) -> Rest {
     };
     Rest { param, blobs }
 }
+
+/// Weights that are not all there are another net's.
+pub fn missing(net: &str, weights: &[PathBuf], layers: &[String]) -> Error {
+    let files: Vec<String> = weights.iter().map(|file| format!("`{}`", file.display())).collect();
+    let (files, layers) = (files.join(", "), layers.join(", "));
+    let what = format!("{files} has no weights for these layers of `{net}`: {layers}");
+    let note = "are they the weights of this net? Layers are found by their names";
+    WeightsError::File(Diagnostic::error(what, None).with_note(note)).into()
+}

@@ -14,7 +14,7 @@ use cortado_proto::{Diagnostic, ErrorKind, NetDef, Source};
 use super::proof;
 use super::rest::{self, Rest};
 use crate::Error;
-use crate::net::{Assumed, Net, NetErrors, NetOptions, WeightsError, belongs, default_shapes};
+use crate::net::{Assumed, Net, NetErrors, NetOptions, belongs, default_shapes};
 
 /// Largest batch that the outputs are compared on; some nets normalise by the batch, so it is not 1.
 const BATCH: usize = 2;
@@ -92,7 +92,7 @@ impl Trained {
         } else {
             let copied = rest::copy(&mut net, weights)?;
             if !copied.missing.is_empty() {
-                return Err(missing(path, weights, &copied.missing));
+                return Err(rest::missing(&path.display().to_string(), weights, &copied.missing));
             }
             rest = copied.rest;
         }
@@ -230,15 +230,6 @@ impl Trained {
             .collect();
         Ok(wire::save_model(path, &self.name, &layers)?)
     }
-}
-
-/// Weights that are not all there are another net's.
-fn missing(net: &Path, weights: &[PathBuf], layers: &[String]) -> Error {
-    let files: Vec<String> = weights.iter().map(|file| format!("`{}`", file.display())).collect();
-    let (files, net) = (files.join(", "), net.display());
-    let what = format!("{files} has no weights for these layers of `{net}`: {}", layers.join(", "));
-    let note = "are they the weights of this net? Layers are found by their names";
-    WeightsError::File(Diagnostic::error(what, None).with_note(note)).into()
 }
 
 /// The text in today's form.

@@ -33,7 +33,7 @@ impl Net {
         let (mut report, mut mismatches) = (CopyReport::default(), Vec::new());
         let mut wanted = Vec::new();
         for (name, blobs) in layers {
-            match self.nodes.iter().position(|node| node.def.name() == name) {
+            match self.node_for(&name, 0) {
                 None if blobs == 0 => {}
                 None => report.skipped.push(name),
                 Some(i) => {
@@ -163,12 +163,17 @@ fn find_layers(
     found: &mut Vec<Found>,
 ) -> Result<(), String> {
     const DEEP: usize = 32;
+    /// No group takes less room in a file, in bytes.
+    const SMALLEST: u64 = 16;
     let (groups, datasets) = reader.names(&join_layer(base, name))?;
     if !name.is_empty() {
         found.push((name.to_owned(), datasets.len()));
     }
     if name.matches('/').count() > DEEP {
         return Err(format!("groups are nested more than {DEEP} deep at `{name}`"));
+    }
+    if found.len() as u64 > reader.size() / SMALLEST {
+        return Err(format!("groups lie in each other at `{name}`"));
     }
     groups.iter().try_for_each(|group| find_layers(reader, base, &join(name, group), found))
 }

@@ -252,6 +252,21 @@ fn damage_inside_a_file_never_ends_the_program() {
 }
 
 #[test]
+fn a_count_of_records_that_have_no_room_is_told() {
+    let folder = db();
+    write_lmdb(&folder.path().join("db"), &[("a", datum([1, 1, 1], &[9], 3))]);
+    let file = folder.path().join("db/data.mdb");
+    let mut bytes = std::fs::read(&file).expect("it was written");
+    for meta in [0, 4096] {
+        bytes[meta + 120..meta + 128].copy_from_slice(&(1u64 << 60).to_le_bytes());
+    }
+    std::fs::write(&file, bytes).expect("it can be written");
+    let error =
+        error(folder.path(), &layer(1, "").replace("batch_size", "shuffle: true batch_size"));
+    assert!(error.contains("records have no room on their pages"), "{error}");
+}
+
+#[test]
 fn a_file_that_is_cut_while_it_is_read_is_told() {
     let folder = db();
     let records: Vec<(String, Vec<u8>)> =

@@ -12,5 +12,7 @@ mod machine;
 mod run;
 mod signals;
 #[cfg(all(feature = "lmdb", feature = "leveldb", feature = "images", feature = "hdf5"))]
+mod sources;
+#[cfg(all(feature = "lmdb", feature = "leveldb", feature = "images", feature = "hdf5"))]
 mod tools;
 mod torn;

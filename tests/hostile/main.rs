@@ -34,6 +34,7 @@ fn inputs(target: &str) -> Vec<PathBuf> {
         "codec" => golden(&["solver", "text"], &[".caffemodel", ".solverstate", ".binaryproto"]),
         "hdf5" => golden(&["solver", "data"], &[".h5"]),
         "image" => golden(&["data/images"], &[".png", ".jpg"]),
+        "lmdb" => golden(&["data"], &[".mdb"]),
         "mean" => golden(&["data"], &["mean.binaryproto"]),
         "net" => golden(&["layers", "solver"], &[".prototxt"]),
         "solverstate" => golden(&["solver"], &[".solverstate", ".solverstate.h5"]),

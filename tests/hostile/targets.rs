@@ -6,7 +6,8 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use cortado::data::{Color, MeanPicture, Record, db::Payload, image};
+use cortado::data::db::{self, Payload};
+use cortado::data::{Color, MeanPicture, Record, image};
 use cortado::hdf5::Reader;
 use cortado::net::{Net, NetOptions, threads};
 use cortado::plot::{self, Panel, Series};
@@ -24,12 +25,13 @@ use prost_reflect::{DescriptorPool, DynamicMessage};
 pub type Target = fn(&[u8]);
 
 /// All kinds by name.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("caffemodel", caffemodel),
     ("codec", codec),
     ("datum", datum),
     ("hdf5", hdf5),
     ("image", picture),
+    ("lmdb", lmdb),
     ("log", log),
     ("mean", mean),
     ("net", net),
@@ -179,6 +181,28 @@ pub fn datum(bytes: &[u8]) {
             assert_eq!(found, count, "the item has as many values as its shape says");
         }
     }
+}
+
+/// A database: its first records in their order, then some from anywhere.
+pub fn lmdb(bytes: &[u8]) {
+    const READ: u64 = 200;
+    thread_local! {
+        static FOLDER: tempfile::TempDir = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+    }
+    FOLDER.with(|folder| {
+        let path = folder.path().join("data.mdb");
+        std::fs::write(&path, bytes).unwrap_or_else(|e| panic!("{e}"));
+        let Ok(mut source) = db::open_any(folder.path()) else { return };
+        let records = source.records();
+        assert!(records > 0, "an empty database is refused");
+        let mut order: Vec<u64> = (0..records.min(READ)).collect();
+        order.extend([records - 1, records / 2, records / 3, 0]);
+        for number in order {
+            let Ok(found) = source.read(&[number]) else { continue };
+            assert_eq!(found.len(), 1);
+            assert_eq!(found[0].index, number);
+        }
+    });
 }
 
 /// A picture.

@@ -229,6 +229,24 @@ fn what_makes_no_statistics_is_refused_and_writes_nothing() {
 }
 
 #[test]
+fn weights_of_another_net_are_refused_and_new_statistics_are_not() {
+    let bn = r#"layer { name: "n" type: "BatchNorm" bottom: "x" top: "y" }"#;
+    let scale = r#"layer { name: "s" type: "Scale" bottom: "x" top: "x" }"#;
+    let folder = in_folder(&format!("{DATA} {bn}"));
+    let mut arguments = vec!["bn-recalibrate", "--model", "net.prototxt", "--weights"];
+    arguments.extend(["old.caffemodel", "-o", "new.caffemodel", "--iterations", "2"]);
+    let with = |text: String| {
+        std::fs::write(folder.path().join("net.prototxt"), text).unwrap_or_else(|e| panic!("{e}"));
+        cortado_in(folder.path(), &arguments)
+    };
+    let told = with(format!("{DATA} {scale} {bn}"));
+    let wanted = "`old.caffemodel` has no weights for these layers of `net.prototxt`: s";
+    assert!(stderr(&told).contains(wanted), "{}", stderr(&told));
+    let told = with(format!("{DATA} {}", bn.replace("\"n\"", "\"new\"")));
+    assert!(told.status.success(), "{}", stderr(&told));
+}
+
+#[test]
 fn layers_of_other_phases_keep_their_weights() {
     let folder = in_folder(&format!(
         r#"{DATA} layer {{ name: "n" type: "BatchNorm" bottom: "x" top: "y" }}

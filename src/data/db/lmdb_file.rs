@@ -22,6 +22,8 @@ const LEAF: u16 = 2;
 const OVERFLOW: u16 = 4;
 /// A node whose value has pages of its own.
 const BIG: u16 = 1;
+/// A node and its place on the page, in bytes, without key and value.
+const SMALLEST_NODE: usize = 10;
 /// No tree of this page size is deeper.
 const DEEPEST: u16 = 32;
 
@@ -104,9 +106,11 @@ impl LmdbFile {
                 return Err(self.damaged(self.root, "the tree's depth cannot be"));
             }
             self.below(self.root, self.depth, &mut leaves)?;
-            let last = leaves.iter().max().copied().unwrap_or(0);
-            if last.saturating_add(1).saturating_mul(self.page_size as u64) > self.length {
-                return Err(self.cut_off());
+            // Lists as long as this are made.
+            let on_a_page = (self.page_size - HEADER) / SMALLEST_NODE;
+            if self.entries > leaves.len() as u64 * on_a_page as u64 {
+                let why = format!("its {} records have no room on their pages", self.entries);
+                return Err(self.damaged(self.root, &why));
             }
         }
         Ok(leaves)
@@ -115,9 +119,15 @@ impl LmdbFile {
     fn below(&self, number: u64, depth: u16, leaves: &mut Vec<u64>) -> Result<()> {
         if depth == 1 {
             leaves.push(number);
-            return match leaves.len() as u64 > self.pages {
-                true => Err(self.damaged(number, "pages come twice")),
-                false => Ok(()),
+            let there = self.length / self.page_size as u64;
+            return if number >= self.pages {
+                Err(self.damaged(number, "there is no such page"))
+            } else if number >= there {
+                Err(self.cut_off())
+            } else if leaves.len() as u64 > there {
+                Err(self.damaged(number, "pages come twice"))
+            } else {
+                Ok(())
             };
         }
         let page = self.page(number, BRANCH)?;
