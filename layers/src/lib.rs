@@ -19,6 +19,7 @@ mod registry;
 pub mod rng;
 mod shape;
 mod tensor;
+pub mod unused;
 
 pub mod common;
 pub mod detection;
@@ -40,5 +41,5 @@ pub use packs::{PackCache, PackKey, Packs};
 pub use prim::{Act, Affine, LowerCx, PoolKind, Prim};
 pub use registry::{BUILTIN, Registry};
 pub use rng::{Rng, RngKey};
-pub use shape::Shape;
+pub use shape::{MAX_AXES, Shape};
 pub use tensor::{Layout, Tensor, View, ViewMut};

@@ -2,7 +2,7 @@
 
 use cortado_proto::schema::{Count, Field, Kind, Message, schema};
 
-use crate::{Alias, GradBottoms, LayerKind, Registry};
+use crate::{Alias, GradBottoms, LayerKind, Registry, unused};
 
 /// The page of one type.
 pub fn page(kind: &LayerKind) -> String {
@@ -100,7 +100,10 @@ fn fields(block: &str, kind: &LayerKind) -> String {
     };
     let row =
         |field: &Field| format!("| `{}` | {} | {} |\n", field.name, type_of(field), default(field));
-    let read = |field: &&Field| field.dialects.is_empty() || kind.dialect != "caffe";
+    let read = |field: &&Field| {
+        let own = field.dialects.is_empty() || kind.dialect != "caffe";
+        own && unused::is_read(kind, block, &field.name)
+    };
     let rows: String = message.fields.iter().filter(read).map(row).collect();
     format!("| field | type | default |\n|---|---|---|\n{rows}")
 }

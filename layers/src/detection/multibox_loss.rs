@@ -8,7 +8,7 @@ use cortado_proto::caffe::{LossParameter, MultiBoxLossParameter};
 
 use super::boxes::{BBox, Code, items_and_priors, priors};
 use super::multibox_match::{Matches, Truth, decode, find, mine};
-use crate::loss::normalize::{self, divisor};
+use crate::loss::normalize::{self, at_least, divisor};
 use crate::loss::smooth_l1_loss::smooth_l1;
 use crate::{
     Arity, Backward, Forward, GradBottoms, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs,
@@ -165,7 +165,7 @@ impl MultiBoxLossLayer {
                 let sum: f32 = scores.iter().map(|v| (v - most).exp()).sum();
                 let prob = |class: usize| (scores[class] - most).exp() / sum;
                 slopes.iter_mut().enumerate().for_each(|(class, s)| *s = prob(class) - is(class));
-                -prob(label.unwrap_or(self.background())).max(f32::MIN_POSITIVE).ln()
+                -at_least(f32::MIN_POSITIVE, prob(label.unwrap_or(self.background()))).ln()
             }
             ConfLossType::Logistic => {
                 let mut loss = 0.0;

@@ -7,7 +7,7 @@ use cortado_proto::wire::read_blob;
 
 use super::labels::{check_count, class};
 use super::multinomial_logistic_loss::LOG_THRESHOLD;
-use super::normalize::divisor;
+use super::normalize::{at_least, divisor};
 use crate::paths::Folder;
 use crate::{
     Arity, Backward, Forward, GradBottoms, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs,
@@ -120,7 +120,7 @@ impl Layer for InfogainLossLayer {
             let Some(label) = class(labels, item, c, self.param.ignore_label)? else { continue };
             for (other, &price) in matrix[label * c..][..c].iter().enumerate() {
                 let p = prob[(item / inner * c + other) * inner + item % inner];
-                loss -= f64::from(price) * f64::from(p.max(LOG_THRESHOLD)).ln();
+                loss -= f64::from(price) * f64::from(at_least(LOG_THRESHOLD, p)).ln();
             }
             valid += 1;
         }

@@ -3,6 +3,7 @@
 use cortado_kernels::Write;
 
 use super::labels::{check_items, class};
+use super::normalize::at_least;
 use crate::{
     Arity, Backward, Forward, GradBottoms, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs,
     Reshape, Shape,
@@ -67,7 +68,7 @@ impl Layer for MultinomialLogisticLossLayer {
 
     fn forward(&mut self, cx: &mut Forward<'_>) -> Result<(), LayerError> {
         let prob = cx.bottom(0).data;
-        let ln = |place: usize| f64::from(prob[place].max(LOG_THRESHOLD)).ln();
+        let ln = |place: usize| f64::from(at_least(LOG_THRESHOLD, prob[place])).ln();
         let loss = -self.places(cx.bottom(1).data)?.into_iter().map(ln).sum::<f64>();
         cx.tops[0].data[0] = (loss / self.items.max(1) as f64) as f32;
         Ok(())
@@ -81,7 +82,7 @@ impl Layer for MultinomialLogisticLossLayer {
             diff.data.fill(0.0);
         }
         for place in self.places(labels)? {
-            diff.data[place] += factor / prob[place].max(LOG_THRESHOLD);
+            diff.data[place] += factor / at_least(LOG_THRESHOLD, prob[place]);
         }
         Ok(())
     }

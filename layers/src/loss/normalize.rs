@@ -16,6 +16,12 @@ pub(crate) fn check(param: &LossParameter) -> Result<(), LayerError> {
     Err(LayerError::field("loss_param.pre_fixed_normalizer", why))
 }
 
+/// A probability whose logarithm is taken: not below `least`, but NaN where it is NaN, so that a net that
+/// has diverged shows it.
+pub(crate) fn at_least(least: f32, prob: f32) -> f32 {
+    if prob < least { least } else { prob }
+}
+
 /// The divisor of a loss over `outer` items of `inner` positions, `valid` of them not ignored; never
 /// below 1 (but for R-FCN's PRE_FIXED, which says it itself). `absent` is the type's own mode.
 pub(crate) fn divisor(

@@ -5,7 +5,7 @@ use cortado_proto::caffe::LossParameter;
 use cortado_proto::caffe::loss_parameter::NormalizationMode;
 
 use super::labels::{check_count, class};
-use super::normalize::{self, divisor};
+use super::normalize::{self, at_least, divisor};
 use crate::{
     Arity, Backward, Forward, GradBottoms, Layer, LayerDef, LayerDoc, LayerError, LayerKind, Needs,
     Reshape, Shape,
@@ -54,13 +54,16 @@ static DOC: LayerDoc = LayerDoc {
         "labels: N x …, whole numbers below C",
     ],
     tops: &["loss: scalar", "prob (optional): the softmax"],
-    forward: "loss = −Σ ln(max(prob[label], FLT_MIN)) / normaliser",
+    forward: "loss = −Σ ln(max(prob[label], FLT_MIN)) / normaliser   (class_weighting: each term · weight[label])",
     backward: "dscores = weight · (prob − [class = label]) / normaliser; 0 where ignored",
     notes: "The normaliser: VALID (default) the number of labels not ignored, FULL all, BATCH_SIZE N, \
             NONE 1; at least 1. `normalize` is the old spelling (true VALID, false BATCH_SIZE), looked at \
             only without `normalization`. A loss of 87.3365 is −ln(FLT_MIN): the probability of the right \
             class has become 0, the net has diverged. A label out of range is an error (release builds of \
-            the original read beyond the blob).",
+            the original read beyond the blob).\n\n\
+            **SegNet's weights.** With `weight_by_label_freqs: true` each position counts as often as the \
+            `class_weighting` of its label says, in the loss and in the gradient; the field is given once per \
+            class. The normaliser stays the number of positions. `class_weighting` alone changes nothing.",
     example: r#"layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc8" bottom: "label" top: "loss" }"#,
     source: "Caffe's softmax_loss_layer.cpp",
     ..LayerDoc::new("Cross-entropy of labels and scores.")
@@ -74,16 +77,54 @@ fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     let axis = def.softmax_param.as_ref().map_or(1, |p| p.axis());
     let param = def.loss_param.clone().unwrap_or_default();
     normalize::check(&param)?;
-    Ok(Box::new(SoftmaxLossLayer { axis, param, dims: (0, 0, 0), divisor: 1.0 }))
+    let weighted = param.weight_by_label_freqs();
+    Ok(Box::new(SoftmaxLossLayer { axis, param, weighted, dims: (0, 0, 0), divisor: 1.0 }))
 }
 
 struct SoftmaxLossLayer {
     axis: i32,
     param: LossParameter,
+    /// Whether `class_weighting` counts.
+    weighted: bool,
     /// The scores as (outer, classes, inner).
     dims: (usize, usize, usize),
     /// Of the last forward.
     divisor: f32,
+}
+
+impl SoftmaxLossLayer {
+    fn check_weights(&self, classes: usize) -> Result<(), LayerError> {
+        let given = self.param.class_weighting.len();
+        if !self.weighted || given == classes {
+            return Ok(());
+        }
+        let why = format!(
+            "`weight_by_label_freqs` wants one `class_weighting` per class: {classes} classes, {given} weights"
+        );
+        Err(LayerError::field("loss_param.class_weighting", why)
+            .help("without `weight_by_label_freqs` all classes count alike"))
+    }
+
+    /// As `backward`, each position by the weight of its class.
+    fn backward_weighted(&self, cx: &mut Backward<'_>) -> Result<(), LayerError> {
+        let (outer, c, inner) = self.dims;
+        let factor = cx.loss_weight() / self.divisor;
+        let labels = cx.bottom(1).data;
+        let prob = cx.saved[0].data();
+        let Some(diff) = &mut cx.bottom_diffs[0] else { return Ok(()) };
+        if diff.write == Write::Set {
+            diff.data.fill(0.0);
+        }
+        for item in 0..outer * inner {
+            let Some(label) = class(labels, item, c, self.param.ignore_label)? else { continue };
+            let factor = factor * self.param.class_weighting[label];
+            for class in 0..c {
+                let i = (item / inner * c + class) * inner + item % inner;
+                diff.data[i] += factor * (prob[i] - f32::from(u8::from(class == label)));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Layer for SoftmaxLossLayer {
@@ -92,6 +133,7 @@ impl Layer for SoftmaxLossLayer {
         let axis = scores.axis(self.axis, "softmax_param.axis")?;
         check_count(&cx.bottoms[1], &scores, axis)?;
         self.dims = scores.around(axis);
+        self.check_weights(scores[axis])?;
         cx.save(scores.clone());
         cx.top(0, Shape::scalar());
         if cx.tops.len() > 1 {
@@ -113,7 +155,8 @@ impl Layer for SoftmaxLossLayer {
             let label = class(labels, item, c, self.param.ignore_label)?;
             let own = label.map_or(0.0, |label| {
                 let p = prob[(item / inner * c + label) * inner + item % inner];
-                -f64::from(p.max(f32::MIN_POSITIVE)).ln()
+                let own = -f64::from(at_least(f32::MIN_POSITIVE, p)).ln();
+                if self.weighted { own * f64::from(self.param.class_weighting[label]) } else { own }
             });
             loss += own;
             valid += usize::from(label.is_some());
@@ -130,6 +173,9 @@ impl Layer for SoftmaxLossLayer {
     }
 
     fn backward(&mut self, cx: &mut Backward<'_>) -> Result<(), LayerError> {
+        if self.weighted {
+            return self.backward_weighted(cx);
+        }
         let (outer, c, inner) = self.dims;
         let factor = cx.loss_weight() / self.divisor;
         let labels = cx.bottom(1).data;

@@ -3,8 +3,8 @@
 use rand::RngExt;
 
 use crate::{
-    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, LowerCx, Needs, Phase,
-    Prim, Reshape,
+    Affine, Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, LowerCx, Needs,
+    Phase, Prim, Reshape,
 };
 
 /// The layer type.
@@ -18,7 +18,10 @@ static DOC: LayerDoc = LayerDoc {
     forward: "TRAIN: y = x / (1 − dropout_ratio) with probability 1 − dropout_ratio, else 0   TEST: y = x",
     backward: "dx = dy / (1 − dropout_ratio) where x was kept, else 0",
     notes: "Scaled in training, so that TEST is a plain copy. What is dropped depends on the seed, the \
-            layer's name and the number of the pass, never on threads.",
+            layer's name and the number of the pass, never on threads.\n\n\
+            **The forks' fields.** With `scale_train: false` (Faster R-CNN, R-FCN) what is kept stays as it \
+            is, and TEST multiplies with 1 − dropout_ratio. With `sample_weights_test: true` (Bayesian \
+            SegNet) elements are left out in TEST as in TRAIN.",
     example: r#"layer { name: "drop6" type: "Dropout" bottom: "fc6" top: "fc6" dropout_param { dropout_ratio: 0.5 } }"#,
     source: "Srivastava et al. 2014; Caffe's dropout_layer.cpp",
     ..LayerDoc::new("Leaves elements out at random while training.")
@@ -29,26 +32,55 @@ fn needs(_: &LayerDef) -> Needs {
 }
 
 fn lower(cx: &LowerCx<'_>) -> Option<Prim> {
-    (cx.phase == Phase::Test).then_some(Prim::Alias)
+    let dropout = DropoutLayer::of(cx.def);
+    match dropout.drops(cx.phase) {
+        true => None,
+        false if dropout.used == 1.0 => Some(Prim::Alias),
+        false => {
+            let c = cx.channels()?;
+            Some(Prim::Affine(Affine { scale: vec![dropout.used; c], shift: vec![0.0; c] }))
+        }
+    }
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
-    let ratio = def.dropout_param.as_ref().map_or(0.5, |p| p.dropout_ratio());
+    let layer = DropoutLayer::of(def);
+    let ratio = layer.ratio;
     if !(0.0..1.0).contains(&ratio) {
         let why = format!("`dropout_ratio` is at least 0 and below 1, found {ratio}");
         return Err(LayerError::field("dropout_param.dropout_ratio", why));
     }
-    Ok(Box::new(DropoutLayer { ratio }))
+    Ok(Box::new(layer))
 }
 
 struct DropoutLayer {
     ratio: f32,
+    /// What an element is multiplied with: where it is kept, and where nothing is left out.
+    kept: f32,
+    used: f32,
+    /// Whether elements are left out in TEST, too.
+    samples: bool,
+}
+
+impl DropoutLayer {
+    fn of(def: &LayerDef) -> DropoutLayer {
+        let param = def.dropout_param.unwrap_or_default();
+        let (ratio, samples) = (param.dropout_ratio(), param.sample_weights_test());
+        let scale = 1.0 / (1.0 - ratio);
+        let (kept, used) = if param.scale_train() { (scale, 1.0) } else { (1.0, 1.0 / scale) };
+        DropoutLayer { ratio, kept, used, samples }
+    }
+
+    /// Whether elements are left out.
+    fn drops(&self, phase: Phase) -> bool {
+        phase == Phase::Train || self.samples
+    }
 }
 
 impl Layer for DropoutLayer {
     fn reshape(&mut self, cx: &mut Reshape<'_>) -> Result<(), LayerError> {
         let bottom = cx.bottoms[0].clone();
-        if cx.phase == Phase::Train {
+        if self.drops(cx.phase) {
             cx.save(bottom.clone());
         }
         cx.top(0, bottom);
@@ -57,8 +89,10 @@ impl Layer for DropoutLayer {
 
     fn forward(&mut self, cx: &mut Forward<'_>) -> Result<(), LayerError> {
         let k = cx.k;
-        if cx.phase == Phase::Test {
-            if let Some(bottom) = cx.bottoms[0] {
+        if !self.drops(cx.phase) {
+            if self.used != 1.0 {
+                k.affine(cx.src_dst(0), self.used, 0.0);
+            } else if let Some(bottom) = cx.bottoms[0] {
                 cx.tops[0].data.copy_from_slice(bottom.data);
             }
             return Ok(());
@@ -66,10 +100,9 @@ impl Layer for DropoutLayer {
         // The mask: 0, or what a kept element is multiplied with.
         let mask = std::mem::take(&mut cx.saved[0]);
         let mut mask = mask;
-        let (limit, kept) = (f64::from(self.ratio) * 2f64.powi(32), 1.0 / (1.0 - self.ratio));
-        let limit = limit as u32;
+        let limit = (f64::from(self.ratio) * 2f64.powi(32)) as u32;
         for value in mask.data_mut() {
-            *value = if cx.rng.random::<u32>() >= limit { kept } else { 0.0 };
+            *value = if cx.rng.random::<u32>() >= limit { self.kept } else { 0.0 };
         }
         let write = cortado_kernels::Write::Set;
         k.map2(cx.src_dst(0), mask.data(), write, |x, mask| x * mask);
@@ -80,17 +113,16 @@ impl Layer for DropoutLayer {
     fn backward(&mut self, cx: &mut Backward<'_>) -> Result<(), LayerError> {
         let k = cx.k;
         let saved = std::mem::take(&mut cx.saved);
-        let phase = cx.phase;
+        let (drops, used) = (self.drops(cx.phase), self.used);
         let Some((diff, write)) = cx.diff(0) else { return Ok(()) };
         match &*saved {
-            [mask] if phase == Phase::Train => {
-                k.map2(diff, mask.data(), write, |dy, mask| dy * mask);
-            }
+            [mask] if drops => k.map2(diff, mask.data(), write, |dy, mask| dy * mask),
             _ => match (diff, write) {
+                (diff, cortado_kernels::Write::Set) if used != 1.0 => k.affine(diff, used, 0.0),
                 (cortado_kernels::SrcDst::Apart(dy, dx), cortado_kernels::Write::Set) => {
                     dx.copy_from_slice(dy);
                 }
-                (cortado_kernels::SrcDst::Apart(dy, dx), _) => k.axpy(1.0, dy, dx),
+                (cortado_kernels::SrcDst::Apart(dy, dx), _) => k.axpy(used, dy, dx),
                 (cortado_kernels::SrcDst::InPlace(_), _) => {}
             },
         }

@@ -51,7 +51,7 @@ static DOC: LayerDoc = LayerDoc {
             and Intel's (`use_weight_bias: true`) keep the Scale in the same layer: y is then multiplied \
             with blob 3 and blob 4 is added; Intel's `relu: true` lets through what is above 0. NVIDIA's \
             keeps averages in place of sums, of biased variances: kept = f · kept + (1 − f) · batch, and \
-            blob 2 stays 1.",
+            blob 2 stays 1; in TEST they count whatever `use_global_stats` says.",
     example: r#"layer { name: "bn1" type: "BatchNorm" bottom: "conv1" top: "conv1" }"#,
     source: "Ioffe, Szegedy 2015; Caffe's batch_norm_layer.cpp",
     ..LayerDoc::new("Normalises each channel to mean 0 and variance 1.")
@@ -157,8 +157,11 @@ fn channels(bottom: &Shape) -> usize {
     if bottom.len() < 2 { 1 } else { bottom[1] }
 }
 
-/// Whether the statistics are those kept, not the batch's.
+/// Whether the statistics are those kept, not the batch's; in NVIDIA's TEST always.
 fn global(param: &BatchNormParameter, phase: Phase) -> bool {
+    if keeps_averages(param) && phase == Phase::Test {
+        return true;
+    }
     param.use_global_stats.unwrap_or(phase == Phase::Test)
 }
 

@@ -1,6 +1,6 @@
 //! Convolution: a window of weights slid over any number of spatial axes.
 
-use cortado_kernels::{ConvAlgo, ConvGeometry};
+use cortado_kernels::{ConvAlgo, ConvGeometry, SrcDst, Write};
 use cortado_proto::caffe::ConvolutionParameter;
 
 use super::conv_shape::{ConvShape, check_channels, same_shapes};
@@ -29,7 +29,7 @@ static DOC: LayerDoc = LayerDoc {
     notes: "Sizes are rounded down here and up in Pooling. `kernel_size`, `stride`, `pad` and `dilation` \
             stand once for all axes or once per axis; the `_h`/`_w` forms are for two axes. Without a \
             `weight_filler` all weights start at 0. `engine` and `force_nd_im2col` are accepted and \
-            change nothing.",
+            change nothing. Intel's `relu: true` is a ReLU of the slope `negative_slope` behind the bias.",
     example: r#"layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
   convolution_param { num_output: 64 kernel_size: 7 stride: 2 pad: 3
     weight_filler { type: "msra" } } }"#,
@@ -37,8 +37,10 @@ static DOC: LayerDoc = LayerDoc {
     ..LayerDoc::new("Slides learned windows over the spatial axes of its bottom.")
 };
 
-fn needs(_: &LayerDef) -> Needs {
-    Needs::BOTTOM
+/// A ReLU in the layer tells itself by y.
+pub(super) fn needs(def: &LayerDef) -> Needs {
+    let relu = def.convolution_param.as_ref().is_some_and(|p| p.relu());
+    if relu { Needs::BOTH } else { Needs::BOTTOM }
 }
 
 pub(super) fn macs(_: &[Shape], tops: &[Shape], params: &[Shape]) -> u64 {
@@ -55,25 +57,31 @@ fn lower(cx: &LowerCx<'_>) -> Option<Prim> {
 pub(super) fn meaning(cx: &LowerCx<'_>, groups: usize) -> Option<Prim> {
     let p = cx.def.convolution_param.clone().unwrap_or_default();
     let [bottom] = cx.bottoms else { return None };
+    if p.relu() {
+        return None;
+    }
     let shape = ConvShape::new(&p, bottom).ok().filter(|shape| shape.axis == 1)?;
     let outputs = p.num_output() as usize;
     Some(Prim::Conv(shape.forward(bottom, outputs, groups).ok()?))
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
-    Ok(Box::new(ConvolutionLayer::new(def)))
+    Ok(Box::new(ConvolutionLayer::new(def)?))
 }
 
 pub(super) struct ConvolutionLayer {
     pub(super) param: ConvolutionParameter,
+    /// Slope of the ReLU behind the bias, if there is one.
+    relu: Option<f32>,
     shape: Option<ConvShape>,
     geometry: Option<ConvGeometry>,
 }
 
 impl ConvolutionLayer {
-    pub(super) fn new(def: &LayerDef) -> ConvolutionLayer {
+    pub(super) fn new(def: &LayerDef) -> Result<ConvolutionLayer, LayerError> {
         let param = def.convolution_param.clone().unwrap_or_default();
-        ConvolutionLayer { param, shape: None, geometry: None }
+        let relu = super::own_relu(param.relu(), param.negative_slope(), "convolution_param")?;
+        Ok(ConvolutionLayer { param, relu, shape: None, geometry: None })
     }
 }
 
@@ -110,6 +118,8 @@ impl Layer for ConvolutionLayer {
         for top in cx.tops.iter_mut() {
             *top = Shape::new(&dims);
         }
+        // dy, passed back through the ReLU.
+        cx.scratch = if cx.backward && self.relu.is_some() { cx.tops[0].count() } else { 0 };
         self.geometry = Some(geometry);
         Ok(())
     }
@@ -131,6 +141,9 @@ impl Layer for ConvolutionLayer {
         for (bottom, top) in cx.bottoms.iter().zip(cx.tops.iter_mut()) {
             let Some(bottom) = bottom else { continue };
             k.conv_forward(g, bottom.source(), weights, Some(&packed), bias, top.dest());
+            if let Some(slope) = self.relu {
+                k.relu_forward(SrcDst::InPlace(&mut *top.data), slope);
+            }
         }
         Ok(())
     }
@@ -139,7 +152,12 @@ impl Layer for ConvolutionLayer {
         let Some(g) = &self.geometry else { return Ok(()) };
         let (k, weights) = (cx.k, cx.weights[0].data);
         for i in 0..cx.tops.len() {
-            let Some(dy) = cx.top_diffs[i] else { continue };
+            let Some(mut dy) = cx.top_diffs[i] else { continue };
+            if let Some(slope) = self.relu {
+                let io = SrcDst::Apart(dy.data, &mut *cx.scratch);
+                k.relu_backward(io, cx.tops[i].data, slope, Write::Set);
+                dy.data = &*cx.scratch;
+            }
             let x = cx.bottom(i);
             if let Some(Some(bias)) = cx.weight_diffs.get_mut(1) {
                 k.conv_backward_bias(g.n, g.oc, g.spatial_out(), dy.source(), bias.data);

@@ -2,20 +2,20 @@
 
 use super::convolution::{self, ConvolutionLayer};
 use crate::{
-    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, LowerCx, Needs, Prim,
-    Reshape, SetUp,
+    Backward, Forward, Layer, LayerDef, LayerDoc, LayerError, LayerKind, LowerCx, Prim, Reshape,
+    SetUp,
 };
 
 /// The layer type under its first name.
 pub static KIND: LayerKind = LayerKind::new("ConvolutionDepthwise", build, &DOC)
-    .needs(needs)
+    .needs(convolution::needs)
     .macs(convolution::macs)
     .lower(lower)
     .dialect("mobilenet");
 
 /// The same under its second name.
 pub static OTHER: LayerKind = LayerKind::new("DepthwiseConvolution", build, &OTHER_DOC)
-    .needs(needs)
+    .needs(convolution::needs)
     .macs(convolution::macs)
     .lower(lower)
     .dialect("mobilenet");
@@ -46,16 +46,12 @@ const COMMON: LayerDoc = LayerDoc {
     ..LayerDoc::new("Convolves each channel with windows of its own.")
 };
 
-fn needs(_: &LayerDef) -> Needs {
-    Needs::BOTTOM
-}
-
 fn lower(cx: &LowerCx<'_>) -> Option<Prim> {
     convolution::meaning(cx, cx.channels()?)
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
-    Ok(Box::new(DepthwiseLayer(ConvolutionLayer::new(def))))
+    Ok(Box::new(DepthwiseLayer(ConvolutionLayer::new(def)?)))
 }
 
 struct DepthwiseLayer(ConvolutionLayer);

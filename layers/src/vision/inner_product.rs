@@ -1,6 +1,6 @@
 //! InnerProduct: every output is a weighted sum of all inputs.
 
-use cortado_kernels::{Trans, Write};
+use cortado_kernels::{SrcDst, Trans, Write};
 use cortado_proto::caffe::InnerProductParameter;
 
 use crate::filler::or_zero;
@@ -24,15 +24,17 @@ static DOC: LayerDoc = LayerDoc {
     forward: "y = x · Wᵀ + b",
     backward: "dx = dy · W   dW += dyᵀ · x   db += Σ_m dy",
     notes: "K is fixed at setup: a bottom of another size is an error. Without a `weight_filler` all \
-            weights start at 0.",
+            weights start at 0. Intel's `relu: true` is a ReLU of the slope `negative_slope` behind the bias.",
     example: r#"layer { name: "fc" type: "InnerProduct" bottom: "pool" top: "fc"
   inner_product_param { num_output: 10 weight_filler { type: "xavier" } } }"#,
     source: "Caffe's inner_product_layer.cpp",
     ..LayerDoc::new("Multiplies its bottom with a learned matrix.")
 };
 
-fn needs(_: &LayerDef) -> Needs {
-    Needs::BOTTOM
+/// A ReLU in the layer tells itself by y.
+fn needs(def: &LayerDef) -> Needs {
+    let relu = def.inner_product_param.as_ref().is_some_and(|p| p.relu());
+    if relu { Needs::BOTH } else { Needs::BOTTOM }
 }
 
 fn macs(_: &[Shape], tops: &[Shape], params: &[Shape]) -> u64 {
@@ -49,18 +51,21 @@ fn op(param: &InnerProductParameter) -> Trans {
 fn lower(cx: &LowerCx<'_>) -> Option<Prim> {
     let p = cx.def.inner_product_param.clone().unwrap_or_default();
     let (bottom, n) = (&cx.bottoms[0], p.num_output() as usize);
-    bottom.axis(p.axis(), "").ok().filter(|&axis| axis == 1)?;
+    bottom.axis(p.axis(), "").ok().filter(|&axis| axis == 1 && !p.relu())?;
     Some(Prim::Gemm { m: bottom[0], n, k: bottom.count_from(1), trans: op(&p) })
 }
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     let param = def.inner_product_param.clone().unwrap_or_default();
     let n = super::num_output(param.num_output, "inner_product_param")?;
-    Ok(Box::new(InnerProductLayer { param, axis: 0, m: 0, n, k: 0 }))
+    let relu = super::own_relu(param.relu(), param.negative_slope(), "inner_product_param")?;
+    Ok(Box::new(InnerProductLayer { param, relu, axis: 0, m: 0, n, k: 0 }))
 }
 
 struct InnerProductLayer {
     param: InnerProductParameter,
+    /// Slope of the ReLU behind the bias, if there is one.
+    relu: Option<f32>,
     axis: usize,
     /// Rows of the bottom.
     m: usize,
@@ -99,6 +104,8 @@ impl Layer for InnerProductLayer {
         }
         self.m = bottom.count_to(self.axis);
         let top = bottom.with_tail(self.axis, &[self.n]);
+        // dy, passed back through the ReLU.
+        cx.scratch = if cx.backward && self.relu.is_some() { top.count() } else { 0 };
         cx.top(0, top);
         Ok(())
     }
@@ -112,12 +119,20 @@ impl Layer for InnerProductLayer {
             beta = 1.0;
         }
         cx.k.gemm(Trans::No, op(&self.param), m, n, k, 1.0, x, w, beta, y);
+        if let Some(slope) = self.relu {
+            cx.k.relu_forward(SrcDst::InPlace(y), slope);
+        }
         Ok(())
     }
 
     fn backward(&mut self, cx: &mut Backward<'_>) -> Result<(), LayerError> {
         let Some(dy) = cx.top_diffs[0] else { return Ok(()) };
-        let (x, w, dy) = (cx.bottom(0).data, cx.weights[0].data, dy.data);
+        let (x, w, mut dy) = (cx.bottom(0).data, cx.weights[0].data, dy.data);
+        if let Some(slope) = self.relu {
+            let io = SrcDst::Apart(dy, &mut *cx.scratch);
+            cx.k.relu_backward(io, cx.tops[0].data, slope, Write::Set);
+            dy = &*cx.scratch;
+        }
         let (m, n, k) = (self.m, self.n, self.k);
         if let Some(dw) = &mut cx.weight_diffs[0] {
             match op(&self.param) {

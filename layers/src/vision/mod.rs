@@ -29,3 +29,13 @@ fn num_output(given: Option<u32>, message: &str) -> Result<usize, LayerError> {
     };
     Err(LayerError::field(format!("{message}.num_output"), why))
 }
+
+/// The slope of the ReLU that Intel's form of this message has in the layer itself.
+fn own_relu(relu: bool, slope: f32, message: &str) -> Result<Option<f32>, LayerError> {
+    if relu && !(slope >= 0.0) {
+        let why = format!("`negative_slope` is at least 0, found {slope}");
+        return Err(LayerError::field(format!("{message}.negative_slope"), why)
+            .help("a ReLU layer behind this one takes any slope"));
+    }
+    Ok(relu.then_some(slope))
+}

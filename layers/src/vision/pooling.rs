@@ -105,6 +105,9 @@ fn pads(param: &PoolingParameter) -> bool {
     param.pad() > 0 || param.pad_h() > 0 || param.pad_w() > 0
 }
 
+/// A row with its padding is held in memory.
+const MOST_PADDING: usize = 1 << 20;
+
 struct PoolingLayer {
     param: PoolingParameter,
     pool: Option<Pool>,
@@ -133,6 +136,10 @@ impl PoolingLayer {
             let input = bottom[2 + i];
             let kernel = axes.kernel.map_or(input, |kernel| both(kernel, i));
             let (stride, pad) = (both(axes.stride, i), both(axes.pad, i));
+            if pad > MOST_PADDING {
+                let why = format!("padding of {pad} is too large; up to {MOST_PADDING} is taken");
+                return Err(LayerError::field("pooling_param.pad", why));
+            }
             let output =
                 PoolGeometry::output_size(input, kernel, stride, pad, pads(&self.param), round);
             let output = output.filter(|_| input > 0).ok_or_else(|| {
@@ -142,6 +149,10 @@ impl PoolingLayer {
                 );
                 LayerError::field("pooling_param.kernel_size", why)
             })?;
+            // Nothing lies behind the padding, however far a window or the next one reaches; rows are made
+            // as long.
+            let end = input + 2 * pad;
+            let (kernel, stride) = (kernel.min(end), stride.min(end));
             windows.push(PoolWindow { input, output, kernel, stride, pad });
         }
         Ok(windows)

@@ -281,3 +281,102 @@ fn resized_planes_fade_beyond_their_last_row() {
          resize_param { height: 3 width: 2 type: NEAREST } }"#;
     assert_eq!(test(nearest, x()).tops[0].data(), [1.0, 2.0, 1.0, 2.0, 3.0, 4.0]);
 }
+
+#[test]
+fn classes_weigh_in_the_loss_and_not_in_what_it_is_divided_by() {
+    let plain =
+        r#"layer { name: "l" type: "SoftmaxWithLoss" bottom: "x" bottom: "t" top: "loss" }"#;
+    let weights =
+        "loss_param { weight_by_label_freqs: true class_weighting: 3 class_weighting: 0.5 }";
+    let weighted = plain.replace("\"loss\" }", &format!("\"loss\" {weights} }}"));
+    // Probabilities 1/4 and 3/4, and the other way round.
+    let bottoms = || {
+        vec![tensor(&[2, 2], &[0.0, THREE_TO_ONE, 0.0, THREE_TO_ONE]), tensor(&[2], &[0.0, 1.0])]
+    };
+    let (quarter, three) = (4f32.ln(), (4f32 / 3.0).ln());
+    near(test(plain, bottoms()).tops[0].data(), &[(quarter + three) / 2.0]);
+    near(test(&weighted, bottoms()).tops[0].data(), &[(3.0 * quarter + 0.5 * three) / 2.0]);
+    let all_one = weighted.replace("3 class", "1 class").replace("0.5", "1");
+    assert_eq!(test(&all_one, bottoms()).tops[0], test(plain, bottoms()).tops[0]);
+}
+
+#[test]
+fn losses_of_nan_are_nan() {
+    let labels = || tensor(&[1], &[1.0]);
+    let nan = || tensor(&[1, 2], &[0.5, f32::NAN]);
+    for layer in [
+        r#"layer { name: "l" type: "SoftmaxWithLoss" bottom: "x" bottom: "t" top: "loss" }"#,
+        r#"layer { name: "l" type: "MultinomialLogisticLoss" bottom: "x" bottom: "t" top: "loss" }"#,
+    ] {
+        assert!(test(layer, vec![nan(), labels()]).tops[0].data()[0].is_nan(), "{layer}");
+    }
+    let infogain = r#"layer { name: "l" type: "InfogainLoss" bottom: "x" bottom: "t" bottom: "h" top: "loss" }"#;
+    let prices = tensor(&[2, 2], &[1.0, 0.0, 0.0, 1.0]);
+    assert!(test(infogain, vec![nan(), labels(), prices]).tops[0].data()[0].is_nan());
+    let multibox = r#"layer { name: "l" type: "MultiBoxLoss" bottom: "loc" bottom: "conf" bottom: "prior"
+         bottom: "truth" top: "loss" multibox_loss_param { num_classes: 2 } }"#;
+    let prior = [&[0.0, 0.0, 1.0, 1.0][..], &[0.1; 4]].concat();
+    let truth = [0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0];
+    let bottoms = vec![
+        tensor(&[1, 4], &[0.0; 4]),
+        tensor(&[1, 2], &[0.5, f32::NAN]),
+        tensor(&[1, 2, 4], &prior),
+        tensor(&[1, 1, 1, 8], &truth),
+    ];
+    assert!(run(multibox, Phase::Train, bottoms).tops[0].data()[0].is_nan());
+}
+
+#[test]
+fn dropout_of_the_forks() {
+    let x = || vec![tensor(&[1000], &[2.0; 1000])];
+    let found = |param: &str, phase| {
+        let layer = format!(
+            r#"layer {{ name: "l" type: "Dropout" bottom: "x" top: "y" dropout_param {{ dropout_ratio: 0.75 {param} }} }}"#
+        );
+        let mut values = run(&layer, phase, x()).tops[0].data().to_vec();
+        values.sort_by(f32::total_cmp);
+        values.dedup();
+        values
+    };
+    for (param, train, test) in [
+        ("", &[0.0, 8.0][..], &[2.0][..]),
+        ("scale_train: false", &[0.0, 2.0], &[0.5]),
+        ("sample_weights_test: true", &[0.0, 8.0], &[0.0, 8.0]),
+        ("sample_weights_test: true scale_train: false", &[0.0, 2.0], &[0.0, 2.0]),
+    ] {
+        assert_eq!(found(param, Phase::Train), train, "{param}");
+        assert_eq!(found(param, Phase::Test), test, "{param}");
+    }
+}
+
+#[test]
+fn intel_has_a_relu_in_the_layer() {
+    let x = || vec![tensor(&[1, 1, 1, 2], &[1.0, -2.0])];
+    for (layer, wanted) in [
+        (
+            r#"layer { name: "l" type: "Convolution" bottom: "x" top: "y" convolution_param {
+                 num_output: 1 kernel_size: 1 relu: true weight_filler { value: 3 } } }"#,
+            &[3.0, 0.0][..],
+        ),
+        (
+            r#"layer { name: "l" type: "DepthwiseConvolution" bottom: "x" top: "y" convolution_param {
+                 num_output: 1 kernel_size: 1 relu: true negative_slope: 0.5
+                 weight_filler { value: 3 } bias_filler { value: 2 } } }"#,
+            &[5.0, -2.0],
+        ),
+        (
+            r#"layer { name: "l" type: "InnerProduct" bottom: "x" top: "y" inner_product_param {
+                 num_output: 2 relu: true weight_filler { value: 3 } bias_filler { value: -1 } } }"#,
+            &[0.0, 0.0],
+        ),
+    ] {
+        near(test(layer, x()).tops[0].data(), wanted);
+    }
+}
+
+#[test]
+fn batch_norm_of_nvidia_tests_by_what_it_kept() {
+    let nvidia = r#"layer { name: "l" type: "BatchNorm" bottom: "x" top: "y"
+         batch_norm_param { scale_bias: true use_global_stats: false } }"#;
+    near(scaled(nvidia).tops[0].data(), &[-1.0, 2.0]);
+}

@@ -248,6 +248,26 @@ pub static GRADIENTS: &[Gradient] = &[
         ),
     ),
     (
+        "InnerProduct",
+        GradientCase::new(
+            "Intel's ReLU behind the bias",
+            r#"layer { name: "l" type: "InnerProduct" bottom: "x" top: "y" inner_product_param {
+                 num_output: 4 relu: true negative_slope: 0.25 weight_filler { type: "gaussian" }
+                 bias_filler { type: "gaussian" } } }"#,
+            &[(&[3, 5], Values::Normal)],
+        ),
+    ),
+    (
+        "Convolution",
+        GradientCase::new(
+            "Intel's ReLU behind the bias, two bottoms",
+            r#"layer { name: "l" type: "Convolution" bottom: "a" bottom: "b" top: "c" top: "d"
+                 convolution_param { num_output: 2 kernel_size: 2 relu: true negative_slope: 0.25
+                   weight_filler { type: "gaussian" } bias_filler { type: "gaussian" } } }"#,
+            &[(&[1, 2, 3, 3], Values::Normal), (&[1, 2, 3, 3], Values::Normal)],
+        ),
+    ),
+    (
         "Embed",
         GradientCase::new(
             "rows with a bias",
@@ -266,6 +286,12 @@ pub static GRADIENTS: &[Gradient] = &[
 ];
 
 pub static ERRORS: &[Mistake] = &[
+    (
+        r#"layer { name: "l" type: "Convolution" bottom: "x" top: "y"
+             convolution_param { num_output: 1 kernel_size: 1 relu: true negative_slope: -0.5 } }"#,
+        &[(&[1, 1, 1, 1], &[])],
+        r#"Field("convolution_param.negative_slope"): `negative_slope` is at least 0, found -0.5"#,
+    ),
     (
         r#"layer { name: "l" type: "Convolution" bottom: "x" top: "y"
              convolution_param { kernel_size: 3 } }"#,

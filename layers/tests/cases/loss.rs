@@ -134,6 +134,26 @@ pub static GRADIENTS: &[Gradient] = &[
         ),
     ),
     (
+        "SoftmaxWithLoss",
+        GradientCase::new(
+            "SegNet's weights of classes",
+            r#"layer { name: "l" type: "SoftmaxWithLoss" bottom: "x" bottom: "t" top: "loss"
+                 loss_param { weight_by_label_freqs: true class_weighting: 0.25 class_weighting: 2
+                   class_weighting: 0 class_weighting: 7.5 } }"#,
+            SEGMENTS,
+        ),
+    ),
+    (
+        "SoftmaxWithLoss",
+        GradientCase::new(
+            "SegNet's weights of classes beside ignored labels",
+            r#"layer { name: "l" type: "SoftmaxWithLoss" bottom: "x" bottom: "t" top: "loss"
+                 loss_param { ignore_label: 255 weight_by_label_freqs: true class_weighting: 0.25
+                   class_weighting: 2 class_weighting: 0.5 class_weighting: 7.5 } }"#,
+            IGNORED,
+        ),
+    ),
+    (
         "ContrastiveLoss",
         GradientCase::new(
             "pairs within and beyond the margin",
@@ -238,6 +258,12 @@ pub static GRADIENTS: &[Gradient] = &[
 ];
 
 pub static ERRORS: &[Mistake] = &[
+    (
+        r#"layer { name: "l" type: "SoftmaxWithLoss" bottom: "x" bottom: "t" top: "loss"
+             loss_param { weight_by_label_freqs: true class_weighting: 1 class_weighting: 2 } }"#,
+        &[(&[2, 3], &[]), (&[2], &[])],
+        r#"Field("loss_param.class_weighting"): `weight_by_label_freqs` wants one `class_weighting` per class: 3 classes, 2 weights"#,
+    ),
     (
         r#"layer { name: "l" type: "L1Loss" bottom: "a" bottom: "b" top: "loss" }"#,
         &[(&[3, 4], &[]), (&[3, 3], &[])],

@@ -129,6 +129,35 @@ pub static GRADIENTS: &[Gradient] = &[
         .test(),
     ),
     (
+        "Dropout",
+        GradientCase::new(
+            "dropout that leaves what it keeps",
+            r#"layer { name: "l" type: "Dropout" bottom: "x" top: "y"
+                 dropout_param { dropout_ratio: 0.2 scale_train: false } }"#,
+            X,
+        ),
+    ),
+    (
+        "Dropout",
+        GradientCase::new(
+            "dropout that scales in TEST",
+            r#"layer { name: "l" type: "Dropout" bottom: "x" top: "y"
+                 dropout_param { dropout_ratio: 0.2 scale_train: false } }"#,
+            X,
+        )
+        .test(),
+    ),
+    (
+        "Dropout",
+        GradientCase::new(
+            "dropout that drops in TEST",
+            r#"layer { name: "l" type: "Dropout" bottom: "x" top: "y"
+                 dropout_param { dropout_ratio: 0.2 sample_weights_test: true } }"#,
+            X,
+        )
+        .test(),
+    ),
+    (
         "ELU",
         GradientCase::new("elu", r#"layer { name: "l" type: "ELU" bottom: "x" top: "y" }"#, X)
             .kinks(&[0.0]),
