@@ -4,6 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use cortado_proto::read_file;
+
 /// A path that a file names: as the original takes it, from the working directory; where nothing is
 /// there, from the folder of the file that names it.
 pub fn resolve(path: &str, near: Option<&Path>) -> PathBuf {
@@ -17,6 +19,9 @@ pub fn resolve(path: &str, near: Option<&Path>) -> PathBuf {
     }
 }
 
+/// No picture or list has more.
+pub const MOST_BYTES: u64 = 1 << 30;
+
 /// How long a read that failed waits before it is tried again.
 pub const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(500)];
 
@@ -27,15 +32,26 @@ pub const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_mil
 /// It is not there, must not be read, or can't be read for good.
 pub fn read_patiently(path: &Path) -> io::Result<Vec<u8>> {
     for pause in PAUSES {
-        match std::fs::read(path) {
+        match read_file(path, MOST_BYTES) {
             Err(e) if !is_final(&e) => std::thread::sleep(pause),
             result => return result,
         }
     }
-    std::fs::read(path)
+    read_file(path, MOST_BYTES)
+}
+
+/// Reads a list, or another text of lines, as a person wrote it: bytes that are no UTF-8 are kept out of the
+/// way, and so is the mark that some editors put before the first line.
+///
+/// # Errors
+/// It can't be read, or has no end.
+pub fn read_lines(path: &Path) -> io::Result<String> {
+    let bytes = read_file(path, MOST_BYTES)?;
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    Ok(String::from_utf8_lossy(bytes).into_owned())
 }
 
 fn is_final(error: &io::Error) -> bool {
-    use io::ErrorKind::{IsADirectory, NotFound, PermissionDenied};
-    matches!(error.kind(), NotFound | PermissionDenied | IsADirectory)
+    use io::ErrorKind::{FileTooLarge, IsADirectory, NotFound, PermissionDenied};
+    matches!(error.kind(), NotFound | PermissionDenied | IsADirectory | FileTooLarge)
 }

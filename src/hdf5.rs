@@ -58,6 +58,22 @@ pub enum Content<'a> {
     Group,
 }
 
+/// The path that two things would stand at, or a thing and the group of another.
+pub(crate) fn collision<'a>(contents: &'a [(String, Content<'_>)]) -> Option<&'a str> {
+    let arrays = contents.iter().filter(|(_, content)| !matches!(content, Content::Group));
+    let mut seen = std::collections::HashSet::new();
+    let twice = arrays.map(|(path, _)| path.as_str()).find(|path| !seen.insert(*path));
+    twice.or_else(|| {
+        let ends = |path: &'a str| path.match_indices('/').map(move |(end, _)| &path[..end]);
+        let group = |path: &'a str| ends(path).chain([path]).find(|group| seen.contains(group));
+        let of = |(path, content): &'a (String, Content<'_>)| match content {
+            Content::Group => group(path),
+            _ => ends(path).find(|group| seen.contains(group)),
+        };
+        contents.iter().find_map(of)
+    })
+}
+
 #[cfg(feature = "hdf5")]
 pub use with_hdf5::{Reader, write_on};
 #[cfg(not(feature = "hdf5"))]
@@ -77,7 +93,7 @@ mod with_hdf5 {
     use std::path::Path;
 
     use cortado_layers::Shape;
-    use cortado_proto::wire;
+    use cortado_proto::{ErrorKind, wire};
     use hdf5_pure::{
         CharacterSet, DType, Dataset, Datatype, File, FileBuilder, Group, GroupBuilder, LibVer,
         StringPadding,
@@ -101,6 +117,9 @@ mod with_hdf5 {
         pub fn open(path: &Path) -> Result<Reader, String> {
             let shown = path.display().to_string();
             let size = std::fs::metadata(path).map_err(|e| format!("can't read `{shown}`: {e}"))?;
+            if !size.is_file() && !size.is_dir() {
+                return Err(format!("`{shown}` is not a regular file"));
+            }
             if size.is_file() && !super::is_hdf5(path) {
                 return Err(format!("`{shown}` is no HDF5 file"));
             }
@@ -266,6 +285,15 @@ mod with_hdf5 {
         path: &Path,
         contents: &[(String, Content<'_>)],
     ) -> Result<u32, cortado_proto::Error> {
+        if let Some(twice) = super::collision(contents) {
+            let why =
+                format!("`{twice}` would stand in it twice: two layers have names that clash");
+            return Err(cortado_proto::Error::new(ErrorKind::File {
+                doing: "write",
+                path: path.into(),
+                why,
+            }));
+        }
         let mut builder = FileBuilder::new();
         builder.with_libver_bounds(LibVer::Earliest, LibVer::V18);
         let entries: Vec<_> = contents.iter().map(|(at, content)| (&at[..], content)).collect();

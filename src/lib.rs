@@ -113,6 +113,7 @@ mod error;
 pub mod files;
 pub mod hdf5;
 pub mod lint;
+pub mod machine;
 pub mod net;
 pub mod plot;
 pub mod solver;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::caffe::{LayerParameter, NetParameter, SolverParameter};
 use crate::error::{Diagnostic, Error, Errors};
+use crate::read::absent;
 use crate::schema;
 use crate::span::{Located, Source};
 use crate::text::{self, Extension, FieldSpan, SpanMap, UnknownField};
@@ -189,6 +190,11 @@ impl NetDef {
         NetDef { param, layers, ..NetDef::default() }
     }
 
+    /// Whether there are no layers, in whatever generation.
+    pub fn is_empty(&self) -> bool {
+        self.layers.is_empty() && self.param.layers.is_empty() && self.param.input.is_empty()
+    }
+
     /// The whole message again, layers included. Unknown blocks are not part of it.
     pub fn to_message(&self) -> NetParameter {
         let mut param = self.param.clone();
@@ -349,7 +355,7 @@ const MAX_TEXT: u64 = 1 << 30;
 /// # Errors
 /// It does not exist, is a directory, is too large, or holds binary data.
 pub fn read_text(path: &Path) -> Result<Arc<Source>, Error> {
-    let size = std::fs::metadata(path).map_err(|e| unreadable(path, &e))?;
+    let size = std::fs::metadata(path).map_err(|e| unreadable(path, &absent(path, e)))?;
     if size.is_dir() {
         return Err(Error::file("read", path, "it is a directory, not a text file"));
     }
@@ -360,7 +366,7 @@ pub fn read_text(path: &Path) -> Result<Arc<Source>, Error> {
             format!("{} bytes are too many for text", size.len()),
         ));
     }
-    let bytes = std::fs::read(path).map_err(|e| unreadable(path, &e))?;
+    let bytes = crate::read_file(path, MAX_TEXT).map_err(|e| unreadable(path, &e))?;
     if bytes.starts_with(b"\x89HDF\r\n\x1a\n") {
         return Err(Error::file("read", path, "it is an HDF5 file; text is expected here"));
     }
@@ -373,7 +379,7 @@ pub fn read_text(path: &Path) -> Result<Arc<Source>, Error> {
 
 /// The error for a path that cannot be opened, with neighbours of a similar name.
 fn unreadable(path: &Path, e: &std::io::Error) -> Error {
-    if e.kind() != std::io::ErrorKind::NotFound {
+    if e.kind() != std::io::ErrorKind::NotFound || path.is_symlink() {
         return Error::file("read", path, e);
     }
     let mut error = Error::file("read", path, "there is no such file");

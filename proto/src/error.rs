@@ -1,5 +1,6 @@
 //! Errors with an address, and how they are shown.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
@@ -363,6 +364,17 @@ const SHOWN: usize = 96;
 /// Where labels start.
 const LABEL_COLUMN: usize = 25;
 
+/// A text with its control characters but line ends and tabs as escapes: what a file says must not move
+/// the cursor of a terminal.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let harms = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if !text.contains(harms) {
+        return Cow::Borrowed(text);
+    }
+    let shown = |c: char| if harms(c) { c.escape_default().to_string() } else { c.to_string() };
+    Cow::Owned(text.chars().map(shown).collect())
+}
+
 /// The line, or the piece of it around the byte `at`, fit for a terminal.
 fn excerpt(line: &str, at: usize) -> String {
     let clean = |text: &str| -> String {
@@ -382,12 +394,12 @@ fn excerpt(line: &str, at: usize) -> String {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.severity, self.message)?;
+        write!(f, "{}: {}", self.severity, printable(&self.message))?;
         if let Some(place) = &self.place {
             write!(f, "\n  --> {place}")?;
             let (line, at) = place.source.line_of(place.span.start);
             let line = excerpt(line, at);
-            match &self.label {
+            match self.label.as_deref().map(printable) {
                 Some(label) => {
                     let gap = LABEL_COLUMN.saturating_sub(line.chars().count()).max(2);
                     write!(f, "\n    |  {line}{:gap$}{label}", "")?;
@@ -396,10 +408,10 @@ impl fmt::Display for Diagnostic {
                 None => write!(f, "\n    |  {line}")?,
             }
         } else if let Some(label) = &self.label {
-            write!(f, "\n    |  {label}")?;
+            write!(f, "\n    |  {}", printable(label))?;
         }
         for note in &self.notes {
-            write!(f, "\n    = {note}")?;
+            write!(f, "\n    = {}", printable(note))?;
         }
         Ok(())
     }

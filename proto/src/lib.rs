@@ -18,6 +18,7 @@ pub mod def;
 pub mod defaults;
 pub mod error;
 mod overrides;
+mod read;
 pub mod schema;
 pub mod span;
 pub mod text;
@@ -25,6 +26,7 @@ pub mod upgrade;
 pub mod wire;
 
 pub use def::{FileKind, LayerDef, NetDef, Origin, Place, SolverDef};
-pub use error::{Diagnostic, Error, ErrorKind, ErrorParts, Errors, Severity};
+pub use error::{Diagnostic, Error, ErrorKind, ErrorParts, Errors, Severity, printable};
+pub use read::read_file;
 pub use span::{Located, Position, Source, Span};
 pub use text::{Block, Extension};

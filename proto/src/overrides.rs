@@ -10,6 +10,8 @@ use crate::span::Source;
 use crate::{text, wire};
 
 const SOLVER: &str = "SolverParameter";
+/// Two names of one thing: setting one takes the place of the other.
+const SYNONYMS: [[&str; 2]; 1] = [["type", "solver_type"]];
 
 impl SolverDef {
     /// Puts values in place of the file's, each as `field=value`. A field that may be repeated is given
@@ -21,8 +23,8 @@ impl SolverDef {
         let (mut lines, mut numbers, mut errors) = (String::new(), Vec::new(), Vec::new());
         for assignment in assignments {
             match line(assignment) {
-                Ok((number, line)) => {
-                    numbers.push(number);
+                Ok((replaced, line)) => {
+                    numbers.extend(replaced);
                     lines += &line;
                 }
                 Err(error) => errors.push(error),
@@ -43,8 +45,8 @@ impl SolverDef {
     }
 }
 
-/// The number of the field, and the assignment as a line of text.
-fn line(assignment: &str) -> Result<(u32, String), Error> {
+/// The numbers of the fields in whose place it stands, and the assignment as a line of text.
+fn line(assignment: &str) -> Result<(Vec<u32>, String), Error> {
     let Some((name, value)) = assignment.split_once('=') else {
         return Err(Error::value("--set", format!("wants field=value, found `{assignment}`")));
     };
@@ -63,5 +65,17 @@ fn line(assignment: &str) -> Result<(u32, String), Error> {
         _ => value.to_owned(),
     };
     let colon = if matches!(field.kind, Kind::Message(_)) { "" } else { ":" };
-    Ok((field.number, format!("{name}{colon} {value}\n")))
+    let line = format!("{name}{colon} {value}\n");
+    // What does not parse is told with all others, in its place.
+    if let Ok(parsed) = text::parse::<SolverParameter>(&Source::new("--set", &line)) {
+        let more = wire::without_fields(&parsed.message.encode_to_vec(), &[field.number])?;
+        if !more.is_empty() {
+            let why = format!("sets one field, and `{assignment}` more: give each its own --set");
+            return Err(Error::value("--set", why));
+        }
+    }
+    let synonyms = SYNONYMS.iter().filter(|pair| pair.contains(&name)).flatten();
+    let of = |name: &str| schema().message(SOLVER)?.field(name).map(|field| field.number);
+    let replaced = std::iter::once(field.number).chain(synonyms.filter_map(|name| of(name)));
+    Ok((replaced.collect(), line))
 }

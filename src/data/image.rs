@@ -31,6 +31,25 @@ pub enum Color {
     Gray,
 }
 
+/// The most values that a picture has, as it comes out of its file or in a new size: 1 GiB.
+pub const MOST_VALUES: usize = 1 << 30;
+
+/// Refuses a height and a width that no picture takes.
+///
+/// # Errors
+/// Three channels would have more than [`MOST_VALUES`].
+pub fn check_size(height: usize, width: usize) -> Result<(), String> {
+    match height.checked_mul(width).is_some_and(|pixels| pixels <= MOST_VALUES / 3) {
+        true => Ok(()),
+        false => Err(format!("pictures of {height}x{width} are too large")),
+    }
+}
+
+/// The most bytes of a picture once it is decoded, as a file of a few kilobytes may ask for: 512 MiB, such
+/// as 13377 x 13377 pixels in colour.
+#[cfg(feature = "images")]
+const MOST_DECODED: u64 = 512 << 20;
+
 /// Pixels of one bit, packed by deflate as closely as it can.
 #[cfg(feature = "images")]
 const MOST_PIXELS_PER_BYTE: u64 = 8 * 1032;
@@ -42,7 +61,7 @@ const MOST_PIXELS_PER_BYTE: u64 = 8 * 1032;
 /// `turbojpeg` they have its bits.
 ///
 /// # Errors
-/// The bytes are no picture, are damaged or cut off (also where OpenCV fills the rest with gray), or
+/// The bytes are no picture, take more than 512 MiB of pixels, are damaged or cut off (also where OpenCV fills the rest with gray), or
 /// hold more than 8 bits per channel (with [`Color::Native`], where the original refuses them too).
 pub fn decode(bytes: &[u8], color: Color) -> Result<Picture, String> {
     Ok(decoded(bytes, color)?.planes())
@@ -119,6 +138,14 @@ fn decoded(bytes: &[u8], color: Color) -> Result<Decoded, String> {
     if u64::from(w) * u64::from(h) > bytes.len() as u64 * MOST_PIXELS_PER_BYTE {
         let found = bytes.len();
         return Err(format!("it is a damaged picture: {found} bytes can't hold {w} x {h} pixels"));
+    }
+    let own = usize::from(decoder.color_type().channel_count());
+    let channels = own.max(if color == Color::Bgr { 3 } else { 1 });
+    if u64::from(w) * u64::from(h) * channels as u64 > MOST_DECODED {
+        let most = MOST_DECODED >> 20;
+        return Err(format!(
+            "its {w} x {h} pixels take more than {most} MiB, the most for a picture"
+        ));
     }
     image::Limits::default().reserve(decoder.total_bytes()).map_err(failed)?;
     #[cfg(feature = "turbojpeg")]

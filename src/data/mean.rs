@@ -70,12 +70,12 @@ pub(super) fn read_file(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     if size > most {
         return Err(format!("`{shown}` has {size} bytes; up to {most} are wanted"));
     }
-    std::fs::read(path).map_err(unreadable)
+    cortado_proto::read_file(path, most).map_err(unreadable)
 }
 
 /// Shape and values of a `BlobProto`.
 pub(super) fn blob(bytes: &[u8]) -> Result<(Vec<i64>, Vec<f32>), String> {
-    let blob = BlobProto::decode(bytes).map_err(|e| format!("it is no BlobProto message: {e}"))?;
+    let blob = BlobProto::decode(bytes).map_err(|_| "it is no BlobProto message".to_owned())?;
     let dims = match &blob.shape {
         Some(shape) => shape.dim.clone(),
         None => [blob.num(), blob.channels(), blob.height(), blob.width()].map(i64::from).into(),

@@ -15,6 +15,7 @@ use super::labels::Labels;
 use super::order::Order;
 use super::{Item, Record, Source, Transform};
 use crate::files::PAUSES;
+use crate::machine;
 
 /// What a layer hands out at once.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -115,7 +116,9 @@ impl Recipe {
 
 /// Number of values in a batch.
 fn elements(count: usize, [c, h, w]: [usize; 3], param: &str) -> Result<usize, LayerError> {
-    cortado_layers::Shape::from([count, c, h, w]).checked_count().ok_or_else(|| {
+    let fits = |&values: &usize| values as u64 <= machine::memory() / 4;
+    let values = cortado_layers::Shape::from([count, c, h, w]).checked_count();
+    values.filter(fits).ok_or_else(|| {
         let why = format!("a batch of {count} items of {c}x{h}x{w} does not fit memory");
         LayerError::field(format!("{param}.batch_size"), why)
     })

@@ -135,6 +135,11 @@ impl Transform {
         if std_file.is_some() && !param.std_value.is_empty() {
             return Err(field("std_value", "std_file and std_value exclude each other"));
         }
+        for (name, values) in [("scale", &[param.scale()][..]), ("mean_value", &param.mean_value)] {
+            if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+                return Err(field(name, &format!("a finite number is wanted, found {value}")));
+            }
+        }
         if let Some(value) = param.std_value.iter().find(|&&std| !(std > 0.0 && std.is_finite())) {
             let why = format!("a deviation is {value}; more than 0 is wanted");
             return Err(field("std_value", &why));

@@ -10,7 +10,7 @@ use cortado_proto::caffe::WindowDataParameter;
 use super::db::Lazy;
 use super::image::{decode, resize};
 use super::{Color, Folder, Item, MeanPicture, Picture, Pixels};
-use crate::files::read_patiently;
+use crate::files::{read_lines, read_patiently};
 
 /// A part of a picture, corners included.
 #[derive(Clone, Copy, Debug)]
@@ -72,8 +72,7 @@ impl WindowFile {
         folder: &Folder,
     ) -> Result<WindowFile, String> {
         let shown = path.display();
-        let text = std::fs::read(path).map_err(|e| format!("can't read `{shown}`: {e}"))?;
-        let text = String::from_utf8_lossy(&text);
+        let text = read_lines(path).map_err(|e| format!("can't read `{shown}`: {e}"))?;
         let mut file =
             WindowFile { pictures: Vec::new(), foreground: Vec::new(), background: Vec::new() };
         let mut words = text.split_whitespace();

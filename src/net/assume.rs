@@ -13,6 +13,12 @@ pub struct Assumed {
 }
 
 impl Assumed {
+    /// What is given of a layer's first top.
+    fn of_first(&self, layer: &LayerDef) -> Option<&Shape> {
+        let named = self.blobs.iter().find(|(name, _)| layer.top.first() == Some(name));
+        named.map(|(_, shape)| shape).or(self.first.as_ref())
+    }
+
     fn replace(&self, layer: &LayerDef, mut shapes: Vec<Shape>) -> Vec<Shape> {
         for (top, shape) in layer.top.iter().zip(&mut shapes) {
             if let Some((_, given)) = self.blobs.iter().find(|(name, _)| name == top) {
@@ -76,7 +82,7 @@ pub fn default_shapes(layer: &LayerDef, given: &Assumed) -> Option<Vec<Shape>> {
         () if grey || labels => 1,
         () => 3,
     };
-    let first = match &given.first {
+    let first = match given.of_first(layer) {
         Some(shape) => shape.clone(),
         None => Shape::new(&[batch, channels, side(0), side(1)]),
     };

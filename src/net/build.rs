@@ -5,8 +5,8 @@ mod params;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cortado_layers::{
-    At, Layer, LayerDef, LayerError, LayerKind, PackCache, ParamKind, Phase, Registry, Reshape,
-    SetUp, Shape,
+    At, Layer, LayerDef, LayerError, LayerKind, MAX_AXES, PackCache, ParamKind, Phase, Registry,
+    Reshape, SetUp, Shape,
 };
 use cortado_proto::def::NetDef;
 use cortado_proto::{Diagnostic, ErrorKind, Origin, schema};
@@ -33,6 +33,7 @@ impl Net {
         notes.extend(upgraded.into_iter().map(|what| Diagnostic::note(what, None)));
         let state = options.state.clone().and(def.param.state.as_ref());
         let errors = super::filter::filter(&mut def, &state);
+        notes.extend(super::unused::of_net(&def));
         let source = def.source.as_ref().map(|source| source.name.clone());
         let param = def.param;
         let wired = splits(def.layers);
@@ -40,8 +41,9 @@ impl Net {
         for layer in wired {
             builder.add(layer);
         }
-        let Builder { store, notes, errors, blobs, nodes, by_name, .. } = builder;
+        let Builder { mut store, notes, errors, blobs, nodes, by_name, .. } = builder;
         NetErrors::check(errors)?;
+        store.built();
         let named = |blob: &Blob| blob.name != AUTOMATIC && blob.readers.is_empty();
         let mut outputs: Vec<BlobId> = (0..blobs.len()).filter(|&id| named(&blobs[id])).collect();
         outputs.sort_by(|&a, &b| blobs[a].name.cmp(&blobs[b].name));
@@ -84,6 +86,7 @@ impl Net {
             fired: None,
             shown: Vec::new(),
         };
+        net.limit_each(options.max_memory)?;
         net.check(options.gradients, param.force_backward())?;
         net.lend();
         net.limit_memory(options.max_memory)?;
@@ -103,8 +106,17 @@ impl Net {
         Err(NetError::at(&self.nodes[i].def, None, NetErrorKind::Size(why)))
     }
 
+    /// Before memory is assigned: blobs too large alone.
+    fn limit_each(&self, limit: u64) -> Result<(), NetErrors> {
+        let bytes = |blob: &Blob| blob.shape.checked_count().map_or(u64::MAX, |n| 4 * n as u64);
+        self.limit_total(self.blobs.iter().map(bytes).max().unwrap_or(0), limit)
+    }
+
     pub(super) fn limit_memory(&self, limit: u64) -> Result<(), NetErrors> {
-        let total = self.blob_bytes();
+        self.limit_total(self.blob_bytes(), limit)
+    }
+
+    fn limit_total(&self, total: u64, limit: u64) -> Result<(), NetErrors> {
         if total <= limit {
             return Ok(());
         }
@@ -134,6 +146,8 @@ pub(crate) struct Builder<'a> {
     latest: HashMap<String, Option<BlobId>>,
     by_name: BTreeMap<String, Vec<BlobId>>,
     param_bytes: u64,
+    /// How many parameters belong to nets built before.
+    others: usize,
 }
 
 impl<'a> Builder<'a> {
@@ -145,6 +159,7 @@ impl<'a> Builder<'a> {
     ) -> Builder<'a> {
         Builder {
             options,
+            others: store.params().len(),
             store,
             notes,
             errors,
@@ -175,7 +190,12 @@ impl<'a> Builder<'a> {
         let kind = registry.get(def.r#type());
         match kind {
             None => found.push(unknown_type(&def, registry)),
-            Some(kind) => self.unclaimed(&def, kind, &mut found),
+            Some(kind) => {
+                self.unclaimed(&def, kind, &mut found);
+                let (refused, warnings) = super::unused::of_layer(&def, kind);
+                found.extend(refused);
+                self.notes.extend(warnings);
+            }
         }
         let bottoms = self.bottoms(&def, &mut found);
         self.check_tops(&def, &in_place, &mut found);
@@ -187,7 +207,7 @@ impl<'a> Builder<'a> {
         let at = |def: &LayerDef, error| vec![self.with_chains(def, error, &bottoms)];
         let mut layer = (kind.build)(&def).map_err(|e| at(&def, e))?;
         let shapes: Vec<Shape> = bottoms.iter().map(|&b| self.blobs[b].shape.clone()).collect();
-        let phase = self.options.state.phase;
+        let phase = layer_phase(&def, self.options.state.phase);
         let seed = self.options.seed;
         let mut setup =
             SetUp { phase, name: def.name(), seed, bottoms: &shapes, tops, params: Vec::new() };
@@ -200,6 +220,10 @@ impl<'a> Builder<'a> {
             top_shapes.iter().chain(&param_shapes).find(|s| s.checked_count().is_none());
         if let Some(shape) = too_large {
             let why = format!("a blob of {shape} is too large for this machine");
+            return Err(vec![NetError::at(&def, None, NetErrorKind::Size(why))]);
+        }
+        if let Some(shape) = top_shapes.iter().find(|s| s.len() > MAX_AXES) {
+            let why = format!("a blob has at most {MAX_AXES} axes, a top here {}", shape.len());
             return Err(vec![NetError::at(&def, None, NetErrorKind::Size(why))]);
         }
         self.param_bytes = param_shapes
@@ -378,6 +402,11 @@ impl<'a> Builder<'a> {
         });
         id
     }
+}
+
+/// The phase of a layer: what it says itself, else the net's.
+pub(super) fn layer_phase(def: &LayerDef, net: Phase) -> Phase {
+    def.phase.map_or(net, |_| super::phase_of(def.phase()))
 }
 
 /// The shapes of the tops; what depends on who needs a gradient is asked again later.

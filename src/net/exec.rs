@@ -1,6 +1,7 @@
 //! The passes. For each node the net takes the memory of the tops out of its arena, lends the
 //! bottoms, calls the layer, and puts the memory back.
 
+use std::collections::TryReserveError;
 use std::mem::take;
 use std::ops::Range;
 
@@ -10,8 +11,11 @@ use cortado_layers::{
     View, ViewMut, Write,
 };
 
+use super::build::layer_phase;
 use super::lifetimes::Place;
-use super::{Blob, DiffTo, Net, NetError, NetErrors, Node, ParamStore, Short, Storage, threads};
+use super::{
+    Blob, DiffTo, Net, NetError, NetErrorKind, NetErrors, Node, ParamStore, Short, Storage, threads,
+};
 
 impl Net {
     /// Works out all shapes anew and gives every blob its memory (planned nets: those alone that the
@@ -34,38 +38,55 @@ impl Net {
                 let seen: Vec<usize> = (self.inputs.iter().chain(&self.outputs).chain(&self.kept))
                     .map(|&b| self.blobs[b].storage)
                     .collect();
-                self.size_storages(|storage| seen.contains(&storage));
+                self.size_storages(|storage| seen.contains(&storage))?;
             }
-            false => self.fill(),
+            false => self.fill()?,
         }
         Ok(())
     }
 
     /// Gives the memory that is `wanted` the size of its blobs, and the rest back.
-    pub(super) fn size_storages(&mut self, wanted: impl Fn(usize) -> bool) {
+    ///
+    /// # Errors
+    /// The machine has no memory left.
+    pub(super) fn size_storages(&mut self, wanted: impl Fn(usize) -> bool) -> Result<(), NetError> {
         for blob in &self.blobs {
             let lent = [Place::Data(blob.storage), Place::Diff(blob.storage)];
             let [data_lent, diff_lent] = lent.map(|place| self.lent.lends(place));
             let storage = &mut self.storages[blob.storage];
+            let mut full = Ok(());
             if !wanted(blob.storage) {
                 storage.data = Vec::new();
             } else if !data_lent {
-                storage.data.resize(blob.shape.count(), 0.0);
+                full = sized(&mut storage.data, blob.shape.count());
             }
             if storage.diff_from_run {
                 storage.diff = Vec::new();
             } else if storage.has_diff && !diff_lent {
-                storage.diff.resize(blob.shape.count(), 0.0);
+                full = full.and_then(|()| sized(&mut storage.diff, blob.shape.count()));
             }
+            full.map_err(|_| {
+                let why = format!(
+                    "the machine has no memory left for blob `{}`, {}",
+                    blob.name, blob.shape
+                );
+                NetError::at(&self.nodes[blob.maker].def, None, NetErrorKind::Size(why))
+            })?;
         }
-        let scratch = self.nodes.iter().map(|node| node.scratch).max();
-        self.scratch.resize(scratch.unwrap_or(0), 0.0);
+        let Some(node) = self.nodes.iter().max_by_key(|node| node.scratch) else { return Ok(()) };
+        self.scratch.truncate(node.scratch);
+        sized(&mut self.scratch, node.scratch).map_err(|_| {
+            let why = "the machine has no memory left for what this layer needs beside".to_owned();
+            NetError::at(&node.def, None, NetErrorKind::Size(why))
+        })
     }
 
     /// Gives every blob its memory, but for what is lent in each pass.
-    pub(super) fn fill(&mut self) {
-        self.size_storages(|_| true);
+    pub(super) fn fill(&mut self) -> Result<(), NetError> {
+        self.filled = 0;
+        self.size_storages(|_| true)?;
         self.filled = self.nodes.len();
+        Ok(())
     }
 
     fn reshape_node(&mut self, i: usize) -> Result<(), NetError> {
@@ -77,7 +98,7 @@ impl Net {
             node.tops.iter().map(|&b| self.blobs[b].shape.clone()).collect();
         if !node.kind.fed {
             let mut cx = Reshape {
-                phase: self.state.phase,
+                phase: layer_phase(&node.def, self.state.phase),
                 backward: node.backward,
                 bottoms: &bottoms,
                 tops: &mut tops,
@@ -103,7 +124,7 @@ impl Net {
         for (&b, shape) in node.tops.iter().zip(tops) {
             if shape.checked_count().is_none() {
                 let why = format!("top `{}` of {shape} is too large", self.blobs[b].name);
-                return Err(NetError::at(&node.def, None, super::NetErrorKind::Size(why)));
+                return Err(NetError::at(&node.def, None, NetErrorKind::Size(why)));
             }
             self.blobs[b].shape = shape;
         }
@@ -139,7 +160,7 @@ impl Net {
         let pool = self.pool.clone();
         let missing = self.filled.min(range.start)..range.start;
         if self.filled < range.end {
-            self.size_storages(|_| true);
+            self.size_storages(|_| true)?;
             self.filled = range.end;
         }
         let loss = threads::pass(&pool, || {
@@ -189,7 +210,7 @@ impl Net {
         (source + 1..self.nodes.len()).try_for_each(|i| self.reshape_node(i))?;
         self.choose_layouts();
         self.lend();
-        self.fill();
+        self.fill()?;
         (0..source).for_each(|i| self.begin_segment(i));
         Ok(())
     }
@@ -212,7 +233,8 @@ impl Net {
         let node = &mut self.nodes[i];
         let bottoms: Vec<View> =
             node.bottoms.iter().map(|&b| view(&self.blobs[b], &self.storages)).collect();
-        let mut cx = Measure { phase: self.state.phase, bottoms: &bottoms };
+        let phase = layer_phase(&node.def, self.state.phase);
+        let mut cx = Measure { phase, bottoms: &bottoms };
         let shapes = node.layer.measure(&mut cx).map_err(|e| NetError::from_layer(&node.def, e))?;
         drop(bottoms);
         let mut moved = false;
@@ -262,7 +284,7 @@ impl Net {
                 .zip(&layouts)
                 .map(|((&b, data), &layout)| ViewMut { shape: &blobs[b].shape, layout, data })
                 .collect();
-            let phase = self.state.phase;
+            let phase = layer_phase(&node.def, self.state.phase);
             let key = RngKey { seed: self.seed, pass: self.passes, replica: 0 };
             Lender { phase, key, store, cache, scratch }.forward(node, &bottoms, &mut tops)
         };
@@ -421,7 +443,7 @@ impl Net {
                 })
                 .collect();
             node.layer.backward(&mut Backward {
-                phase: self.state.phase,
+                phase: layer_phase(&node.def, self.state.phase),
                 k: kernels(),
                 bottoms: &bottoms,
                 tops: &tops,
@@ -456,6 +478,13 @@ impl Net {
         }
         Ok(())
     }
+}
+
+/// Gives values their number, new ones 0.
+fn sized(values: &mut Vec<f32>, count: usize) -> Result<(), TryReserveError> {
+    values.try_reserve_exact(count.saturating_sub(values.len()))?;
+    values.resize(count, 0.0);
+    Ok(())
 }
 
 /// What a forward pass lends to every layer.

@@ -63,7 +63,7 @@ impl Net {
         }
         if self.state.phase == Phase::Train {
             self.lend();
-            self.fill();
+            self.fill()?;
         }
         Ok(())
     }

@@ -29,6 +29,7 @@ mod shown;
 mod splits;
 pub mod threads;
 mod trace;
+mod unused;
 mod weights;
 mod weights_hdf5;
 mod wiring;
@@ -118,8 +119,11 @@ pub struct NetOptions {
     pub tuned: Option<Arc<Tuned>>,
 }
 
-/// 64 GiB: more than any published Caffe network takes, less than an absurd shape asks for.
-const MAX_MEMORY: u64 = 64 << 30;
+/// Memory that a net may take unless told otherwise: what the machine has, up to 64 GiB, which is more
+/// than any published Caffe network takes, and less than an absurd shape asks for.
+pub fn default_memory() -> u64 {
+    crate::machine::memory().min(64 << 30)
+}
 
 impl NetOptions {
     /// A phase with every layer type of the program, seed 1, one thread per core.
@@ -129,7 +133,7 @@ impl NetOptions {
             registry: crate::registry(),
             seed: 1,
             pool: threads::default_pool(),
-            max_memory: MAX_MEMORY,
+            max_memory: default_memory(),
             gradients: true,
             plan: true,
             exact: false,

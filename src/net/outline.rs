@@ -1,16 +1,16 @@
 //! A net without memory: wiring, shapes and parameters of a file, as far as they can be told, and
 //! every mistake. Nothing is allocated for blobs, no data is opened.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use cortado_layers::common::{python, python_shapes};
-use cortado_layers::{LayerDef, Phase, Shape};
+use cortado_layers::{At, LayerDef, Phase, Shape};
 use cortado_proto::caffe::{BlobShape, DummyDataParameter, LayerParameter};
-use cortado_proto::{Diagnostic, NetDef};
+use cortado_proto::{Diagnostic, NetDef, Severity};
 
 use super::build::Builder;
 use super::check::wanted_gradients;
-use super::{Net, NetError, NetErrors, NetOptions, ParamStore, build};
+use super::{Net, NetError, NetErrorKind, NetErrors, NetOptions, ParamStore, build};
 
 /// One layer of an outline, inserted splits included.
 #[derive(Clone, Debug)]
@@ -63,37 +63,23 @@ impl Net {
         }
         let state = options.state.clone().and(def.param.state.as_ref());
         let mut errors = super::filter::filter(&mut def, &state);
+        notes.extend(super::unused::of_net(&def));
         let registry = options.registry.clone().with(&python_shapes::KIND);
         let options = &NetOptions { registry, ..options.clone() };
-        let read: HashSet<String> = def.layers.iter().flat_map(|l| l.bottom.clone()).collect();
-        for layer in &mut def.layers {
-            let is_python = layer.r#type() == "Python" && !python::runs(layer);
-            if is_python {
-                notes.push(code(layer));
-            }
-            // What nobody reads may have any shape.
-            let unread = || {
-                let known = !is_python || python_shapes::knows(layer);
-                !known && !layer.top.iter().any(|top| read.contains(top))
-            };
-            let Some(shapes) = data(layer).or_else(|| unread().then(Vec::new)) else { continue };
-            if options.registry.get(layer.r#type()).is_none() {
-                errors.push(build::unknown_type(layer, &options.registry));
-            }
-            if !shapes.is_empty() {
-                let told: Vec<String> = shapes.iter().map(Shape::to_string).collect();
-                let what = format!("checked without its data, as {}", told.join(" and "));
-                notes.push(about(layer, Diagnostic::note(what, layer.place.span_of(None))));
-            }
-            feed(layer, &shapes);
-        }
+        let fed = feed_all(&mut def, options, data, &mut notes, &mut errors);
         let mut builder = Builder::new(options, ParamStore::default(), notes, errors);
         builder.shapes_only = true;
+        let wires: Vec<Wires> = def.layers.iter().map(Wires::of).collect();
         super::splits::splits(def.layers).into_iter().for_each(|layer| builder.add(layer));
         if options.gradients && state.phase == Phase::Train {
             let force = def.param.force_backward();
             let (_, errors) = wanted_gradients(&mut builder.nodes, &builder.blobs, force);
             builder.errors.extend(errors);
+        }
+        let sources = sources(&wires, &fed);
+        for error in &mut builder.errors {
+            let wires = wires.iter().find(|w| error.layer.as_ref() == Some(&w.name));
+            wires.iter().for_each(|wires| assumed(error, &fed, &sources, wires));
         }
         let blobs = &builder.blobs;
         let layers = builder.nodes.iter().map(|node| OutlineLayer {
@@ -115,6 +101,158 @@ impl Net {
         }
     }
 }
+
+impl Net {
+    /// Builds a net whose data is not there: as [`Net::outline`], but whole.
+    ///
+    /// # Errors
+    /// All mistakes of the net.
+    pub fn without_data(
+        mut def: NetDef,
+        options: &NetOptions,
+        data: &dyn Fn(&LayerDef) -> Option<Vec<Shape>>,
+    ) -> Result<Net, NetErrors> {
+        let upgraded = cortado_proto::upgrade::net(&mut def).map_err(NetErrors::from_proto)?;
+        let mut notes = std::mem::take(&mut def.notes);
+        notes.extend(upgraded.into_iter().map(|what| Diagnostic::note(what, None)));
+        let state = options.state.clone().and(def.param.state.as_ref());
+        let mut errors = super::filter::filter(&mut def, &state);
+        let registry = options.registry.clone().with(&python_shapes::KIND);
+        let options = &NetOptions { registry, ..options.clone() };
+        feed_all(&mut def, options, data, &mut notes, &mut errors);
+        NetErrors::check(errors)?;
+        def.notes = notes;
+        Net::build(def, options)
+    }
+}
+
+/// A layer whose data is not there: its type, its tops and what they are taken to be.
+struct Fed {
+    type_name: String,
+    tops: Vec<(String, Shape)>,
+}
+
+/// Turns every layer that reads or writes data into one that only has shapes; those that read.
+fn feed_all(
+    def: &mut NetDef,
+    options: &NetOptions,
+    data: &dyn Fn(&LayerDef) -> Option<Vec<Shape>>,
+    notes: &mut Vec<Diagnostic>,
+    errors: &mut Vec<NetError>,
+) -> Vec<Fed> {
+    let read: HashSet<String> = def.layers.iter().flat_map(|l| l.bottom.clone()).collect();
+    let mut fed = Vec::new();
+    for layer in &mut def.layers {
+        let is_python = layer.r#type() == "Python" && !python::runs(layer);
+        if is_python {
+            notes.push(code(layer));
+        }
+        // What nobody reads may have any shape.
+        let unread = || {
+            let known = !is_python || python_shapes::knows(layer);
+            !known && !layer.top.iter().any(|top| read.contains(top))
+        };
+        let Some(shapes) = data(layer).or_else(|| unread().then(Vec::new)) else { continue };
+        match options.registry.get(layer.r#type()) {
+            None => errors.push(build::unknown_type(layer, &options.registry)),
+            // The shapes can be told all the same.
+            Some(kind) if !is_python => notes.extend((kind.build)(layer).err().map(|e| {
+                let refused = NetError::from_layer(layer, e).diagnostic();
+                Diagnostic { severity: Severity::Warning, ..refused }
+                    .with_note("the layer will not read its data so")
+            })),
+            Some(_) => {}
+        }
+        if !shapes.is_empty() {
+            let told: Vec<String> = shapes.iter().map(Shape::to_string).collect();
+            let what = format!("checked without its data, as {}", told.join(" and "));
+            notes.push(about(layer, Diagnostic::note(what, layer.place.span_of(None))));
+            let tops = layer.top.iter().cloned().zip(shapes.iter().cloned()).collect();
+            fed.push(Fed { type_name: layer.r#type().to_owned(), tops });
+        }
+        feed(layer, &shapes);
+    }
+    fed
+}
+
+/// What a layer reads and makes.
+struct Wires {
+    name: String,
+    bottoms: Vec<String>,
+    tops: Vec<String>,
+}
+
+impl Wires {
+    fn of(layer: &LayerDef) -> Wires {
+        Wires {
+            name: layer.name().to_owned(),
+            bottoms: layer.bottom.clone(),
+            tops: layer.top.clone(),
+        }
+    }
+
+    /// The sources of all bottoms, each once.
+    fn sources(&self, from: &HashMap<String, Vec<String>>) -> Vec<String> {
+        let mut all: Vec<String> = Vec::new();
+        for source in self.bottoms.iter().filter_map(|bottom| from.get(bottom)).flatten() {
+            if !all.contains(source) {
+                all.push(source.clone());
+            }
+        }
+        all
+    }
+}
+
+/// By blob: the blobs of data that is not there, from which it is made.
+fn sources(layers: &[Wires], fed: &[Fed]) -> HashMap<String, Vec<String>> {
+    let assumed = fed.iter().flat_map(|fed| &fed.tops).map(|(top, _)| top);
+    let mut from: HashMap<String, Vec<String>> =
+        assumed.map(|top| (top.clone(), vec![top.clone()])).collect();
+    for layer in layers.iter().filter(|layer| !layer.bottoms.is_empty()) {
+        let all = layer.sources(&from);
+        layer.tops.iter().for_each(|top| drop(from.insert(top.clone(), all.clone())));
+    }
+    from
+}
+
+/// Tells of a mistake in shapes which of them the file does not say.
+fn assumed(
+    error: &mut NetError,
+    fed: &[Fed],
+    sources: &HashMap<String, Vec<String>>,
+    wires: &Wires,
+) {
+    let NetErrorKind::Layer(found) = &error.kind else { return };
+    // What stands in the fields alone is wrong whatever the data is.
+    let bottom = match found.at {
+        At::Bottom(i) => wires.bottoms.get(i).cloned(),
+        _ if error.notes.iter().any(|note| note.starts_with(WAY)) => wires.bottoms.first().cloned(),
+        _ => return,
+    };
+    // The chains of shapes name the layers that stand in.
+    for Fed { type_name, tops } in fed {
+        for (top, shape) in tops {
+            let (stand_in, own) =
+                (format!("`{top}` {shape} (DummyData)"), format!("`{top}` {shape} ({type_name})"));
+            error.notes.iter_mut().for_each(|note| *note = note.replace(&stand_in, &own));
+        }
+    }
+    let names = wires.sources(sources);
+    let nearest = bottom.and_then(|bottom| sources.get(&bottom)?.last());
+    let Some(nearest) = nearest.or(names.last()) else { return };
+    let shapes: Vec<String> = (fed.iter().flat_map(|fed| &fed.tops))
+        .filter(|(top, _)| names.contains(top))
+        .map(|(top, shape)| format!("`{top}` {shape}"))
+        .collect();
+    error.notes.push(format!(
+        "taken to be so, since the data is not looked at: {}; `--assume-shape {nearest}=NxCxHxW` \
+         says what it is",
+        shapes.join(", ")
+    ));
+}
+
+/// How the chains of shapes begin.
+const WAY: &str = "shapes on the way";
 
 fn about(layer: &LayerDef, diagnostic: Diagnostic) -> Diagnostic {
     diagnostic.with_label(format!("layer `{}` ({})", layer.name(), layer.r#type()))

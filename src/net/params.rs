@@ -1,6 +1,6 @@
 //! The parameters of a net: three flat slabs (weights, their diffs, state) and who owns which part.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, TryReserveError};
 use std::ops::Range;
 
 use cortado_layers::{ParamKind, Shape};
@@ -45,11 +45,22 @@ pub struct ParamStore {
     diffs: Vec<f32>,
     state: Vec<f32>,
     released: bool,
-    pub(crate) by_layer: HashMap<(String, usize), ParamId>,
+    /// How many belong to the net that was built first, once it is.
+    trained: Option<usize>,
+    /// By a layer's name, its number among the layers of this name and with parameters, blob index.
+    pub(crate) by_layer: HashMap<(String, usize, usize), ParamId>,
     pub(crate) by_name: HashMap<String, ParamId>,
 }
 
 impl ParamStore {
+    /// Makes room for the values of one more parameter.
+    pub(crate) fn reserve(&mut self, kind: ParamKind, count: usize) -> Result<(), TryReserveError> {
+        match kind {
+            ParamKind::Weight => self.weights.try_reserve(count),
+            ParamKind::State => self.state.try_reserve(count),
+        }
+    }
+
     pub(crate) fn add(&mut self, mut param: Param, values: Vec<f32>) -> ParamId {
         let slab = match param.kind {
             ParamKind::Weight => &mut self.weights,
@@ -66,6 +77,17 @@ impl ParamStore {
         &self.params
     }
 
+    /// Those of the net that trains, which was built first: the nets that test may have others beside
+    /// them, which stay as they are.
+    pub fn trained(&self) -> &[Param] {
+        &self.params[..self.trained.unwrap_or(self.params.len())]
+    }
+
+    /// A net has been built; its parameters are those that are trained, if it is the first.
+    pub(crate) fn built(&mut self) {
+        self.trained.get_or_insert(self.params.len());
+    }
+
     /// Number of weights (state not counted).
     pub fn weight_count(&self) -> usize {
         self.weights.len()
@@ -73,7 +95,7 @@ impl ParamStore {
 
     /// The parameter of a layer.
     pub fn of_layer(&self, layer: &str, index: usize) -> Option<ParamId> {
-        self.by_layer.get(&(layer.to_owned(), index)).copied()
+        self.by_layer.get(&(layer.to_owned(), 0, index)).copied()
     }
 
     pub(crate) fn param_mut(&mut self, id: ParamId) -> &mut Param {

@@ -1,6 +1,7 @@
 //! Trained weights, in and out, by layer name: as the original's `CopyTrainedLayersFrom` and
 //! `ToProto`, with a report of what was copied, skipped and left as it was.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -112,8 +113,12 @@ impl Net {
         let mut report = CopyReport::default();
         let mut mismatches = Vec::new();
         let mut fitting: Vec<(usize, &ModelLayer)> = Vec::new();
+        let mut twins = HashMap::new();
         for layer in &model.layers {
-            match self.nodes.iter().position(|node| node.def.name() == layer.name) {
+            let twin: &mut usize = twins.entry(layer.name.as_str()).or_default();
+            let node = self.node_for(&layer.name, *twin);
+            *twin += usize::from(!layer.blobs.is_empty());
+            match node {
                 Some(i) => match fits(&self.nodes[i], model, layer, &mut mismatches) {
                     Fit::Not => report.mismatched.push(layer.name.clone()),
                     fit => {
@@ -145,6 +150,15 @@ impl Net {
             }
         }
         Ok(self.completed(report))
+    }
+
+    /// The layer that takes a file's weights: of several of one name the one of the same number among
+    /// those with parameters, the last one for all that follow.
+    pub(super) fn node_for(&self, name: &str, twin: usize) -> Option<usize> {
+        let named = self.nodes.iter().enumerate().filter(|(_, node)| node.def.name() == name);
+        let (with, without): (Vec<_>, Vec<_>) = named.partition(|(_, n)| !n.params.is_empty());
+        let found = with.get(twin).or(with.last()).or(without.first());
+        found.map(|&(i, _)| i)
     }
 
     pub(super) fn expect_none(
@@ -242,6 +256,11 @@ fn fits(node: &Node, model: &Model, layer: &ModelLayer, mismatches: &mut Vec<Str
             layer.type_name,
             layer.blobs.len()
         ));
+        if type_name == "BN" && node.params.len() == 2 && layer.blobs.len() == 4 {
+            let what = "four blobs are ducha-aiki's form of BN, which `bn_param { moving_average: true }` \
+                        asks for, or PSPNet's: `bn_param { momentum: 0.95 }`";
+            mismatches.push(format!("    = {what}"));
+        }
         return Fit::Not;
     }
     for (i, (shape, blob)) in node.param_shapes.iter().zip(model.blobs(layer)).enumerate() {

@@ -130,6 +130,15 @@ impl Net {
         diffs: bool,
     ) -> Result<u32, cortado_proto::Error> {
         self.not_deployed(path)?;
+        hdf5::write_on(disk, path, &self.contents(diffs))
+    }
+
+    /// What two layers would write to the same place, by their names.
+    pub(crate) fn hdf5_collision(&self) -> Option<String> {
+        hdf5::collision(&self.contents(false)).map(str::to_owned)
+    }
+
+    fn contents(&self, diffs: bool) -> Vec<(String, Content<'_>)> {
         let mut contents = vec![("data".to_owned(), Content::Group)];
         for node in &self.nodes {
             let group = join("data", node.def.name());
@@ -147,7 +156,7 @@ impl Net {
             }
             contents.push((group, Content::Group));
         }
-        hdf5::write_on(disk, path, &contents)
+        contents
     }
 }
 

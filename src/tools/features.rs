@@ -1,5 +1,6 @@
 //! Blobs of many passes as databases or arrays: what the original's `extract_features` does.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use cortado_layers::Shape;
@@ -60,6 +61,7 @@ pub fn extract(
     overwrite: bool,
     tell: &mut Tell<'_>,
 ) -> Result<Vec<u64>, Error> {
+    apart(blobs, store).map_err(ToolError)?;
     let names: Vec<&str> = blobs.iter().map(|(name, _)| name.as_str()).collect();
     net.keep(&names)?;
     let mut sinks = Vec::new();
@@ -90,6 +92,23 @@ pub fn extract(
     }
     finish(sinks, store)?;
     Ok(rows)
+}
+
+/// Refuses blobs of which one would take the place of another.
+fn apart(blobs: &[(String, PathBuf)], store: Store) -> Result<(), String> {
+    let place = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let mut seen = HashSet::new();
+    for (name, path) in blobs {
+        let shown = path.display();
+        let (name_in, why) = match store {
+            Store::Db(_) => ("", format!("`{shown}` is named for two blobs; a database takes one")),
+            _ => (name.as_str(), format!("blob `{name}` goes into `{shown}` twice")),
+        };
+        if !seen.insert((name_in, place(path))) {
+            return Err(why);
+        }
+    }
+    Ok(())
 }
 
 fn put(

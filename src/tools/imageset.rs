@@ -1,5 +1,6 @@
 //! A list of pictures as a database: what the original's `convert_imageset` does, byte for byte.
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use cortado_proto::caffe::Datum;
@@ -10,12 +11,13 @@ use super::{Tell, ToolError};
 use crate::data::image::{self, Color, Picture};
 use crate::data::list::entries;
 use crate::data::{Backend, NewDb, Order};
+use crate::files::{MOST_BYTES, read_file, read_lines};
 
 /// How pictures go into the database.
 #[derive(Clone, Debug)]
 pub struct ImageSet {
     /// Put before every path of the list, with a slash between.
-    pub root: String,
+    pub root: OsString,
     /// Kind of database.
     pub backend: Backend,
     /// Pictures as one channel.
@@ -39,7 +41,7 @@ pub struct ImageSet {
 impl Default for ImageSet {
     fn default() -> ImageSet {
         ImageSet {
-            root: String::new(),
+            root: OsString::new(),
             backend: Backend::Lmdb,
             gray: false,
             shuffle: None,
@@ -64,8 +66,6 @@ pub struct Converted {
 
 /// Pictures that are read at once for each thread of the pool that this runs on: all of them are held.
 const AT_ONCE: usize = 16;
-/// No picture of a new size has more values.
-const MOST_VALUES: usize = 1 << 30;
 
 /// A picture as it goes into the database: its datum, and its shape where that is known.
 struct Made {
@@ -91,16 +91,13 @@ pub fn convert(
             "resize_height and resize_width go together, found {height} and {width}"
         )));
     }
-    if height.checked_mul(width).is_none_or(|pixels| pixels > MOST_VALUES / 3) {
-        return Err(ToolError(format!("pictures of {height}x{width} are too large")));
-    }
+    image::check_size(height, width).map_err(ToolError)?;
     if !matches!(set.encode_type.as_str(), "" | "png" | "jpg" | "jpeg") {
         let found = &set.encode_type;
         return Err(ToolError(format!("encode_type is `{found}`; png, jpg and jpeg are written")));
     }
     let shown = list.display();
-    let text = std::fs::read(list).map_err(|e| ToolError(format!("can't read `{shown}`: {e}")))?;
-    let text = String::from_utf8_lossy(&text);
+    let text = read_lines(list).map_err(|e| ToolError(format!("can't read `{shown}`: {e}")))?;
     let lines = entries(&text, "").map_err(|why| ToolError(format!("`{shown}` {why}")))?;
     let count = lines.len() as u64;
     let (seed, shuffle) = (set.shuffle.unwrap_or(0), set.shuffle.is_some());
@@ -155,7 +152,7 @@ pub fn convert(
 
 fn make(path: &str, label: i32, set: &ImageSet) -> Result<Made, String> {
     let color = if set.gray { Color::Gray } else { Color::Bgr };
-    let bytes = std::fs::read(under(&set.root, path));
+    let bytes = read_file(&under(&set.root, path), MOST_BYTES);
     let bytes = bytes.map_err(|e| format!("can't read the file: {e}"))?;
     let picture = match set.size {
         [0, 0] => image::decode(&bytes, color)?,
@@ -188,7 +185,10 @@ fn same_format(a: &str, b: &str) -> bool {
 }
 
 /// The root as it stands, a slash where it ends without one, the path.
-fn under(root: &str, path: &str) -> PathBuf {
-    let slash = if root.is_empty() || root.ends_with('/') { "" } else { "/" };
-    PathBuf::from(format!("{root}{slash}{path}"))
+fn under(root: &OsStr, path: &str) -> PathBuf {
+    let is_whole = root.is_empty() || root.as_encoded_bytes().ends_with(b"/");
+    let mut under = root.to_owned();
+    under.push(if is_whole { "" } else { "/" });
+    under.push(path);
+    PathBuf::from(under)
 }

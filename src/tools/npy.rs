@@ -74,7 +74,8 @@ fn bytes(data: &[f32]) -> Vec<u8> {
 /// It is none, holds other values, or is cut off.
 pub fn read_npy(path: &Path) -> Result<Array, ToolError> {
     let shown = path.display();
-    let file = std::fs::read(path).map_err(|e| ToolError(format!("can't read `{shown}`: {e}")))?;
+    let file = cortado_proto::read_file(path, u64::MAX)
+        .map_err(|e| ToolError(format!("can't read `{shown}`: {e}")))?;
     parse_npy(&file).map_err(|why| ToolError(format!("`{shown}` {why}")))
 }
 

@@ -103,8 +103,8 @@ impl TrainingLog {
         delimiter: char,
     ) -> Result<Vec<(PathBuf, usize)>, ToolError> {
         let shown = path.display();
-        let bytes =
-            std::fs::read(path).map_err(|e| ToolError(format!("can't read `{shown}`: {e}")))?;
+        let bytes = cortado_proto::read_file(path, u64::MAX)
+            .map_err(|e| ToolError(format!("can't read `{shown}`: {e}")))?;
         let log = TrainingLog::parse(&String::from_utf8_lossy(&bytes), year_of(path))
             .map_err(|why| ToolError(format!("`{shown}` {why}")))?;
         let mut written = Vec::new();

@@ -90,7 +90,7 @@ pub fn decode_datum(bytes: &[u8]) -> Result<Datum, Error> {
 /// The file cannot be read or is damaged.
 pub fn read_state(path: impl AsRef<Path>) -> Result<SolverState, Error> {
     let path = path.as_ref();
-    let bytes = std::fs::read(path).map_err(|e| Error::file("read", path, e))?;
+    let bytes = crate::read_file(path, u64::MAX).map_err(|e| Error::file("read", path, e))?;
     let state = check_seal(&bytes).and_then(|_| decode_state(&bytes));
     state.map_err(|e| e.note(format!("in `{}`", path.display())))
 }
@@ -101,7 +101,7 @@ pub fn read_state(path: impl AsRef<Path>) -> Result<SolverState, Error> {
 /// The file cannot be read, is damaged, or holds another number of values than its shape says.
 pub fn read_blob(path: impl AsRef<Path>) -> Result<(Vec<usize>, Vec<f32>), Error> {
     let path = path.as_ref();
-    let bytes = std::fs::read(path).map_err(|e| Error::file("read", path, e))?;
+    let bytes = crate::read_file(path, u64::MAX).map_err(|e| Error::file("read", path, e))?;
     decode_blob(&bytes).map_err(|e| e.note(format!("in `{}`", path.display())))
 }
 

@@ -12,6 +12,7 @@ use super::blob::{Blob, BlobEntry};
 use super::cursor::{Cursor, Wire, damaged};
 use super::seal::check_seal;
 use crate::error::{Error, ErrorKind};
+use crate::read::absent;
 use crate::upgrade::type_of_v1;
 
 /// Which form a layer is written in.
@@ -160,9 +161,14 @@ impl Storage {
 }
 
 fn map(path: &Path) -> Result<Storage, Error> {
-    let metadata = std::fs::metadata(path).map_err(|e| Error::file("read", path, e))?;
+    let metadata =
+        std::fs::metadata(path).map_err(|e| Error::file("read", path, absent(path, e)))?;
     if metadata.is_dir() {
         return Err(Error::file("read", path, "it is a directory, not a model file"));
+    }
+    if !metadata.is_file() {
+        // It is mapped, which devices and pipes can't be.
+        return Err(Error::file("read", path, "it is not a regular file"));
     }
     if metadata.len() == 0 {
         return Err(Error::file("read", path, "the file is empty"));

@@ -11,6 +11,9 @@ use crate::data::labels::Labels;
 use crate::data::prefetch::{Batch, Feed, Reader, Recipe};
 use crate::data::{Folder, Order, Transform};
 
+/// All batches that are prepared ahead are in memory.
+const MOST_AHEAD: u32 = 4096;
+
 /// Opens the items of a layer; its name and the seed are for sources that draw.
 pub(super) type Open = dyn Fn(&str, u64) -> Result<Box<dyn Source>, LayerError> + Send;
 
@@ -126,6 +129,13 @@ impl Batches {
 
 impl Layer for Batches {
     fn setup(&mut self, cx: &mut SetUp<'_>) -> Result<(), LayerError> {
+        if self.plan.prefetch > MOST_AHEAD {
+            let why = format!(
+                "up to {MOST_AHEAD} batches are prepared ahead, found {}",
+                self.plan.prefetch
+            );
+            return Err(LayerError::field(format!("{}.prefetch", self.plan.param), why));
+        }
         let mut transform = self.plan.transform.clone();
         transform.load(&self.plan.folder)?;
         let mut source = (self.plan.open)(cx.name, cx.seed)?;

@@ -9,6 +9,7 @@ use cortado_layers::{
 };
 
 use crate::data::{Folder, Order};
+use crate::files::read_lines;
 use crate::hdf5::Reader;
 
 /// The type `HDF5Data`.
@@ -263,8 +264,7 @@ fn files(list: &Path, folder: &Folder) -> Result<Vec<PathBuf>, LayerError> {
             format!("`{shown}` is an HDF5 file itself; a text file that names some is wanted");
         return Err(failed(why));
     }
-    let text = std::fs::read(list).map_err(|e| failed(format!("can't read `{shown}`: {e}")))?;
-    let text = String::from_utf8_lossy(&text);
+    let text = read_lines(list).map_err(|e| failed(format!("can't read `{shown}`: {e}")))?;
     let beside = Folder::new(list.parent().unwrap_or(Path::new("")));
     let find = |name: &str| {
         let found = folder.find(SOURCE, name).or_else(|_| beside.find(SOURCE, name));

@@ -8,11 +8,11 @@ use cortado_proto::caffe::ImageDataParameter;
 
 use super::batches::{Batches, Plan};
 use crate::data::db::{Lazy, Payload};
-use crate::data::image::{decode, decode_resized, resize_nearest};
+use crate::data::image::{check_size, decode, decode_resized, resize_nearest};
 use crate::data::labels::Labels;
 use crate::data::list::entries;
 use crate::data::{Color, Folder, Item, Pixels, Record, Source, Transform};
-use crate::files::read_patiently;
+use crate::files::{read_lines, read_patiently};
 
 /// The type `ImageData`.
 pub static KIND: LayerKind = LayerKind::new("ImageData", build, &DOC)
@@ -61,10 +61,10 @@ pub(super) const AHEAD: u32 = 4;
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     of_pictures(def, |param, folder| {
         let path = folder.find(SOURCE, param.source())?;
-        let text = std::fs::read(&path)
+        let text = read_lines(&path)
             .map_err(|e| format!("can't read `{}`: {e}", path.display()))
             .map_err(|why| LayerError::field(SOURCE, why))?;
-        entries(&String::from_utf8_lossy(&text), param.root_folder())
+        entries(&text, param.root_folder())
             .map_err(|why| LayerError::field(SOURCE, format!("`{}` {why}", path.display())))
     })
 }
@@ -116,7 +116,9 @@ pub(super) fn sides(
         let why = format!("{name} and {other} go together, found {height} and {width}");
         return Err(LayerError::field(field, why));
     }
-    Ok((height > 0).then_some([height as usize, width as usize]))
+    let size = [height as usize, width as usize];
+    check_size(size[0], size[1]).map_err(|why| LayerError::field(field, why))?;
+    Ok((height > 0).then_some(size))
 }
 
 /// How pictures are looked for and at.

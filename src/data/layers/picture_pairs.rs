@@ -10,6 +10,7 @@ use super::image_data::{AHEAD, Entry, Look};
 use crate::data::db::{Lazy, Payload};
 use crate::data::labels::{Labels, Maps};
 use crate::data::{Color, Folder, Record, Source, Transform};
+use crate::files::read_lines;
 
 /// What such a layer says.
 pub(super) struct Setting {
@@ -61,8 +62,8 @@ impl Setting {
                 let path = folder.find(&field, &source)?;
                 let shown = path.display();
                 let wrong = |why: String| LayerError::field(field.clone(), why);
-                let text = std::fs::read_to_string(&path)
-                    .map_err(|e| wrong(format!("can't read `{shown}`: {e}")))?;
+                let text =
+                    read_lines(&path).map_err(|e| wrong(format!("can't read `{shown}`: {e}")))?;
                 let lines =
                     entries(&text, &root).map_err(|why| wrong(format!("`{shown}` {why}")))?;
                 Ok(Box::new(Pairs { lines, looks: looks.clone() }))

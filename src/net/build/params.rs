@@ -7,7 +7,7 @@ use cortado_proto::caffe::ParamSpec;
 use cortado_proto::caffe::param_spec::DimCheckMode;
 
 use super::Builder;
-use crate::net::{NetError, NetErrorKind, Param, ParamId, weights};
+use crate::net::{NetError, NetErrorKind, Node, Param, ParamId, weights};
 
 impl Builder<'_> {
     /// Finds or makes the parameters a layer asked for.
@@ -34,12 +34,13 @@ impl Builder<'_> {
             found.push(NetError::at(def, Some("blobs[0]"), NetErrorKind::Param(why)));
             return Err(found);
         }
+        let twin = self.twin(def, !requests.is_empty());
         let mut ids = Vec::with_capacity(requests.len());
         for (i, request) in requests.iter().enumerate() {
             let spec = def.param.param.get(i).cloned().unwrap_or_default();
-            let made = match self.existing(def, i, request, &spec) {
+            let made = match self.existing(def, (twin, i), request, &spec) {
                 Ok(Some(id)) => Ok(id),
-                Ok(None) => self.fresh(def, i, request, &spec, preloaded.get(i)),
+                Ok(None) => self.fresh(def, (twin, i), request, &spec, preloaded.get(i)),
                 Err(error) => Err(error),
             };
             match made {
@@ -55,15 +56,32 @@ impl Builder<'_> {
         if found.is_empty() { Ok(ids) } else { Err(found) }
     }
 
+    /// How many layers with parameters this net has under the same name already. They share nothing by
+    /// that: as in the original, only names of parameters do.
+    fn twin(&mut self, def: &LayerDef, has_params: bool) -> usize {
+        let same = |node: &&Node| !node.params.is_empty() && node.def.name() == def.name();
+        let before = self.nodes.iter().filter(same).count();
+        if has_params && before > 0 {
+            let why = format!(
+                "another layer is named `{}`: files of weights tell the two by their order alone",
+                def.name()
+            );
+            let layer = format!("layer `{}` ({})", def.name(), def.r#type());
+            let span = def.place.span_of(Some("name"));
+            self.notes.push(Diagnostic::warning(why, span).with_label(layer));
+        }
+        before
+    }
+
     /// A parameter made before: by this layer in another net, or by another layer under this name.
     fn existing(
         &mut self,
         def: &LayerDef,
-        i: usize,
+        (twin, i): (usize, usize),
         request: &ParamRequest,
         spec: &ParamSpec,
     ) -> Result<Option<ParamId>, NetError> {
-        let key = (def.name().to_owned(), i);
+        let key = (def.name().to_owned(), twin, i);
         let named = Some(spec.name()).filter(|name| !name.is_empty());
         let by_name = named.and_then(|name| self.store.by_name.get(name).copied());
         let Some(id) = self.store.by_layer.get(&key).copied().or(by_name) else { return Ok(None) };
@@ -88,7 +106,8 @@ impl Builder<'_> {
             }
             return Err(error);
         }
-        if by_name == Some(id) && param.owner != key {
+        // What other nets say of it is theirs.
+        if by_name == Some(id) && id >= self.others {
             self.agree(def, i, id, spec)?;
         }
         self.store.by_layer.insert(key, id);
@@ -128,7 +147,7 @@ impl Builder<'_> {
     fn fresh(
         &mut self,
         def: &LayerDef,
-        i: usize,
+        (twin, i): (usize, usize),
         request: &ParamRequest,
         spec: &ParamSpec,
         preloaded: Option<&cortado_proto::caffe::BlobProto>,
@@ -145,7 +164,19 @@ impl Builder<'_> {
         // Fillers are looked at without values too; those that want a certain shape at small ones.
         let shaped = !cheap(request) && request.shape.count() <= 1 << 16;
         let count = request.shape.count();
-        let mut values = vec![0.0; if self.shapes_only && !shaped { 0 } else { count }];
+        let held = if self.shapes_only && !shaped { 0 } else { count };
+        let mut values = Vec::new();
+        values
+            .try_reserve_exact(held)
+            .and_then(|()| self.store.reserve(request.kind, held))
+            .map_err(|_| {
+                let why = format!(
+                    "the machine has no memory left for parameter {i} of this layer, {}",
+                    request.shape
+                );
+                NetError::at(def, None, NetErrorKind::Size(why))
+            })?;
+        values.resize(held, 0.0);
         match preloaded {
             Some(_) if self.shapes_only => {}
             Some(blob) => {
@@ -164,18 +195,19 @@ impl Builder<'_> {
             None if self.shapes_only && values.len() < count && !cheap(request) => {}
             None => {
                 let key = RngKey::at_start(self.options.seed);
-                let mut rng = key.stream(&format!("{}/{i}", def.name()));
+                let twin = if twin == 0 { String::new() } else { format!("#{twin}") };
+                let mut rng = key.stream(&format!("{}{twin}/{i}", def.name()));
                 let filled = request.fill(&mut values, &mut rng);
                 filled.map_err(|e| NetError::from_layer(def, e))?;
             }
         }
-        let key = (def.name().to_owned(), i);
+        let owner = (def.name().to_owned(), i);
         let id = self.store.add(
             Param {
                 kind: request.kind,
                 range: 0..0,
                 shape: request.shape.clone(),
-                owner: key.clone(),
+                owner,
                 lr_mult: if learned { spec.lr_mult() } else { 0.0 },
                 decay_mult: if learned { spec.decay_mult() } else { 0.0 },
                 given: (spec.lr_mult.is_some(), spec.decay_mult.is_some()),
@@ -184,7 +216,7 @@ impl Builder<'_> {
             },
             values,
         );
-        self.store.by_layer.insert(key, id);
+        self.store.by_layer.insert((def.name().to_owned(), twin, i), id);
         if !spec.name().is_empty() {
             self.store.by_name.insert(spec.name().to_owned(), id);
         }

@@ -11,6 +11,7 @@ use super::images::Images;
 use super::slots::Home;
 use super::step::{Place, Step, Work};
 use super::work::{self, Lent, Outside};
+use crate::net::build::layer_phase;
 use crate::net::exec::Lender;
 use crate::net::{Net, NetError, Short, Storage, threads};
 
@@ -21,7 +22,11 @@ impl Net {
         watch: &mut (dyn FnMut(usize) + Send),
     ) -> Result<f64, NetError> {
         let Some(mut plan) = self.plan.take() else { return self.forward_layers() };
-        self.prepare(&mut plan);
+        if let Err(error) = self.prepare(&mut plan) {
+            plan.prepared = false;
+            self.plan = Some(plan);
+            return Err(error);
+        }
         let pool = self.pool.clone();
         let result = threads::pass(&pool, || {
             for at in 0..plan.steps.len() {
@@ -39,14 +44,14 @@ impl Net {
 
     /// Gives the net's memory that the plan uses its size, and the rest back: nobody shall read an
     /// old value.
-    fn prepare(&mut self, plan: &mut Plan) {
+    fn prepare(&mut self, plan: &mut Plan) -> Result<(), NetError> {
         if self.filled == 0 && plan.prepared {
-            return;
+            return Ok(());
         }
         self.filled = 0;
         plan.prepared = true;
         let used = self.used_storages(plan);
-        self.size_storages(|storage| used[storage]);
+        self.size_storages(|storage| used[storage])
     }
 
     fn run_step(&mut self, plan: &mut Plan, at: usize) -> Result<(), NetError> {
@@ -75,7 +80,7 @@ impl Net {
                         })
                         .collect();
                     let mut lender = Lender {
-                        phase: self.state.phase,
+                        phase: layer_phase(&self.nodes[*node].def, self.state.phase),
                         key: cortado_layers::RngKey {
                             seed: self.seed,
                             pass: self.passes,

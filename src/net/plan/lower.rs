@@ -6,6 +6,7 @@ use cortado_layers::{Layout, LowerCx, Prim, Shape, View};
 use smallvec::smallvec;
 
 use super::graph::{Graph, Item};
+use crate::net::build::layer_phase;
 use crate::net::{BlobId, Net, Node, ParamId, Short};
 
 /// The first `end` layers of a net as a graph, and the parameters on which what they mean depends.
@@ -48,7 +49,8 @@ pub(in crate::net) fn meaning(net: &Net, node: &Node, sources: &mut Vec<ParamId>
     let params: Vec<View> = (node.params.iter().zip(&node.param_shapes))
         .map(|(&id, shape)| View { shape, layout: Layout::Nchw, data: net.store.data(id) })
         .collect();
-    let cx = LowerCx::new(net.state.phase, &node.def, &bottoms, &tops, &params);
+    let phase = layer_phase(&node.def, net.state.phase);
+    let cx = LowerCx::new(phase, &node.def, &bottoms, &tops, &params);
     let prim = lower(&cx);
     if prim.is_some() || cx.has_read() {
         sources.extend(&node.params);

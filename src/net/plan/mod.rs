@@ -65,24 +65,25 @@ impl Net {
             self.kept.insert(id);
         }
         self.forget_plan();
-        self.choose_memory();
-        Ok(())
+        self.choose_memory()
     }
 
     /// Keeps every blob: the net runs layer by layer.
     pub fn keep_all(&mut self) {
         (self.planning, self.recomputes) = (false, false);
         self.forget_plan();
-        self.choose_memory();
+        // Where memory does not suffice, the next pass says so.
+        let _ = self.choose_memory();
     }
 
     /// In training, how blobs lie and what lasts, anew.
-    fn choose_memory(&mut self) {
+    fn choose_memory(&mut self) -> Result<(), NetError> {
         if self.state.phase == Phase::Train {
             self.choose_layouts();
             self.lend();
-            self.fill();
+            self.fill()?;
         }
+        Ok(())
     }
 
     /// Whether forward passes are planned.

@@ -11,6 +11,7 @@ use cortado_layers::Prim;
 
 use super::layout::MAX_HALO;
 use super::step::{Step, Weights, Work};
+use crate::files::read_lines;
 use crate::net::{Net, threads};
 
 /// What was the fastest for each shape of convolution; other shapes go by the rules.
@@ -36,10 +37,11 @@ pub struct Timing {
 impl Tuned {
     /// Reads what [`Tuned::write`] has written.
     pub fn read(path: &Path) -> Result<Tuned, String> {
-        let text = std::fs::read_to_string(path).map_err(|e| e.to_string());
-        let read = text.and_then(|text| serde_json::from_str(&text).map_err(|e| e.to_string()));
-        read.map_err(|why| {
-            format!("`{}` holds no choices of `cortado tune`: {why}", path.display())
+        let shown = path.display();
+        let text = read_lines(path).map_err(|e| format!("can't read `{shown}`: {e}"))?;
+        serde_json::from_str(&text).map_err(|e| {
+            let line = e.line();
+            format!("`{shown}` holds no choices of `cortado tune`: line {line} is none of it")
         })
     }
 
