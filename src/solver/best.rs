@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use cortado_proto::SolverDef;
+use cortado_proto::caffe::SolverState;
 use cortado_proto::caffe::solver_parameter::SnapshotFormat;
+use cortado_proto::{Diagnostic, SolverDef};
 
 use super::{Event, Solver, SolverError, Watcher, shown};
 use crate::net::Net;
@@ -38,6 +39,7 @@ impl Best {
         let found = tests.iter().position(|net| net.outputs().contains(&output));
         let Some(net) = found else {
             let mut names: Vec<&str> = tests.iter().flat_map(Net::outputs).collect();
+            names.sort_unstable();
             names.dedup();
             let there = match names.is_empty() {
                 true => "there is no test net".to_owned(),
@@ -51,6 +53,23 @@ impl Best {
             wanted: Some(Wanted { net, output: output.to_owned(), smaller }),
             ..Best::default()
         })
+    }
+
+    /// What decides, as a state names it: `-loss`, `+acc`.
+    pub fn output(&self) -> Option<String> {
+        let sign = |wanted: &Wanted| if wanted.smaller { '-' } else { '+' };
+        self.wanted.as_ref().map(|wanted| format!("{}{}", sign(wanted), wanted.output))
+    }
+}
+
+/// The part of the best by which a value must be better: less is the noise of rounding.
+const NOISE: f64 = 1e-6;
+
+impl Wanted {
+    fn is_better(&self, value: f64, best: f64) -> bool {
+        let least = if best.is_finite() { NOISE * best.abs() } else { 0.0 };
+        let gain = if self.smaller { best - value } else { value - best };
+        gain > least
     }
 }
 
@@ -70,6 +89,24 @@ impl Solver {
         self.best.found
     }
 
+    /// Takes the best of a snapshot, where the same output decides and its weights are there.
+    pub(super) fn restore_best(&mut self, state: &SolverState) {
+        (self.best.found, self.best.since) = (None, 0);
+        let Some(output) = self.best.output() else { return };
+        let (found, file) = (state.best.zip(state.best_iter), self.best_name());
+        let other = state.best_output.as_ref().filter(|theirs| **theirs != output);
+        let why = match (other, found) {
+            (Some(other), _) => format!("`keep_best` is {output} here, {other} in the snapshot"),
+            (None, Some(_)) if !file.is_file() => format!("`{}` is not there", file.display()),
+            _ => {
+                (self.best.found, self.best.since) = (found, state.tests_since_best());
+                return;
+            }
+        };
+        let note = format!("{why}: the next test is the first to be compared with");
+        self.notes.push(Diagnostic::note(note, None));
+    }
+
     /// Looks at the outputs of a test; keeps the weights if they are the best.
     pub(super) fn judge(
         &mut self,
@@ -82,17 +119,28 @@ impl Solver {
         };
         let value = outputs.iter().find(|(name, _)| *name == wanted.output);
         let Some(&(_, value)) = value else { return };
+        // Accuracy takes scores that are no numbers for right, as the original does.
+        if let Some((name, _)) = outputs.iter().find(|(_, value)| !value.is_finite()) {
+            let line =
+                format!("warning: `{name}` is not finite: this test does not count as the best");
+            watcher.event(&Event::Line(&line));
+            return;
+        }
         let is_better = match self.best.found {
-            None => !value.is_nan(),
-            Some((best, _)) if wanted.smaller => value < best,
-            Some((best, _)) => value > best,
+            None => true,
+            Some((best, _)) => wanted.is_better(value, best),
         };
-        if !is_better {
+        if !is_better || !self.net.store.is_finite() {
             self.best.since += 1;
             return;
         }
         let path = self.best_name();
-        let said = format!("Best {} so far: {}; weights to", wanted.output, shown(value));
+        let counts = if wanted.smaller { "smaller" } else { "larger" };
+        let said = format!(
+            "Best {} so far ({counts} is better): {}; weights to",
+            wanted.output,
+            shown(value)
+        );
         watcher.event(&Event::Line(&format!("{said} {}", path.display())));
         match self.save_weights(&path) {
             Ok(_) => (self.best.found, self.best.since) = (Some((value, self.iter)), 0),

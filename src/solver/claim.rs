@@ -6,15 +6,24 @@ use std::path::{Path, PathBuf};
 
 use super::{Solver, SolverError, snapshot_names};
 
+/// What a run knows of its prefix.
+#[derive(Default)]
+pub(super) struct Claim {
+    /// Keeps other runs out; none on disks that know no locks, and where nobody asked for it.
+    lock: Option<Lock>,
+    /// The generation of this run's states, once one was written.
+    pub generation: Option<u32>,
+}
+
 /// A prefix that no other run may write to. Given back when dropped, and by the system when the
 /// program is killed.
-pub(super) struct Claim {
+struct Lock {
     path: PathBuf,
     /// Holds the lock while open.
     _file: File,
 }
 
-impl Drop for Claim {
+impl Drop for Lock {
     fn drop(&mut self) {
         // A file left behind locks nobody out.
         let _ = std::fs::remove_file(&self.path);
@@ -27,7 +36,15 @@ impl Solver {
     /// written.
     pub fn claim_prefix(&mut self) -> Result<(), SolverError> {
         let unused = self.param.snapshot() <= 0 && !self.param.snapshot_after_train();
-        if self.claim.is_some() || (unused && self.param.keep_best.is_none()) {
+        if unused && self.param.keep_best.is_none() {
+            return Ok(());
+        }
+        self.claim()
+    }
+
+    /// The same, also where no snapshot was to be written.
+    pub(super) fn claim(&mut self) -> Result<(), SolverError> {
+        if self.claim.as_ref().is_some_and(|claim| claim.lock.is_some()) {
             return Ok(());
         }
         let (path, _) = snapshot_names(&self.prefix, 0);
@@ -39,7 +56,7 @@ impl Solver {
         let folder = folder_of(&self.prefix);
         let probe = tempfile::Builder::new().prefix(".cortado-").tempfile_in(folder);
         probe.map(drop).map_err(|e| fail(e.to_string()))?;
-        self.claim = lock(&self.prefix).map_err(fail)?;
+        self.claim.get_or_insert_default().lock = lock(&self.prefix).map_err(fail)?;
         self.check_room().map_err(fail)?;
         remove_leftovers(&self.prefix);
         Ok(())
@@ -47,7 +64,7 @@ impl Solver {
 
     /// Whether the disk has room for one more snapshot; says how much is missing.
     pub(super) fn check_room(&self) -> Result<(), String> {
-        let values: usize = self.net.store.params().iter().map(|param| param.shape.count()).sum();
+        let values: usize = self.net.store.trained().iter().map(|param| param.shape.count()).sum();
         let copies = 1 + usize::from(self.param.snapshot_diff()) + self.rule.histories();
         // Names, shapes and definitions of layers are small beside the values.
         let wanted = 4 * (values as u64) * copies as u64 + (64 << 10);
@@ -80,10 +97,10 @@ fn free_bytes(_folder: &Path) -> Option<u64> {
     None
 }
 
-/// Takes the lock `PREFIX.lock`. `None` on disks that know no locks.
-fn lock(prefix: &Path) -> Result<Option<Claim>, String> {
+/// Takes the lock `PREFIX.cortado-lock`: a name that no file of the user has. `None` on disks that know no locks.
+fn lock(prefix: &Path) -> Result<Option<Lock>, String> {
     let mut path = prefix.as_os_str().to_owned();
-    path.push(".lock");
+    path.push(".cortado-lock");
     let path = PathBuf::from(path);
     loop {
         let mut options = OpenOptions::new();
@@ -106,7 +123,7 @@ fn lock(prefix: &Path) -> Result<Option<Claim>, String> {
             let id = std::process::id().to_string();
             let told = file.set_len(0).and_then(|()| file.rewind());
             let _ = told.and_then(|()| file.write_all(id.as_bytes()));
-            return Ok(Some(Claim { path, _file: file }));
+            return Ok(Some(Lock { path, _file: file }));
         }
     }
 }

@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cortado_layers::Phase;
-use cortado_proto::caffe::{self, SolverParameter, solver_parameter::SolverMode};
+use cortado_proto::caffe::solver_parameter::{SnapshotFormat, SolverMode};
+use cortado_proto::caffe::{self, SolverParameter};
 use cortado_proto::{Diagnostic, NetDef, SolverDef, schema};
 
 use super::policy::POLICIES;
+use super::precision::AP_VERSIONS;
 use super::probe::Probes;
 use super::step::Shown;
+use super::test::DETECTION;
 use super::update::{RULES, Regularization};
 use super::{Best, LrPolicy, Pace, Solver, SolverError, SolverOptions, UpdateRule, Watch};
 use crate::files;
@@ -23,6 +26,7 @@ impl Solver {
         cortado_proto::upgrade::solver(&mut def)?;
         let checked = check(&def).map_err(crate::Error::Solver)?;
         let mut notes = std::mem::take(&mut def.notes);
+        notes.extend(super::unused::warnings(&def));
         if def.param.solver_mode.is_some() && def.param.solver_mode() == SolverMode::Gpu {
             let place = def.span_of("solver_mode");
             notes.push(Diagnostic::note("solver_mode: GPU runs on the CPU here", place));
@@ -32,6 +36,12 @@ impl Solver {
         let near = def.source.as_ref().map(|source| PathBuf::from(&source.name));
         let near = near.as_deref();
         let (train, tests) = nets(&def, near)?;
+        let beside = |list: &String| -> String {
+            let files = list.split(',').map(str::trim).filter(|file| !file.is_empty());
+            let files = files.map(|file| files::resolve(file, near).display().to_string());
+            files.collect::<Vec<_>>().join(",")
+        };
+        def.param.weights = def.param.weights.iter().map(beside).collect();
         let state = state_of(Phase::Train, options, &train.param, def.param.train_state.as_ref());
         let with = |state: NetState| NetOptions {
             gradients: state.phase == Phase::Train,
@@ -47,6 +57,7 @@ impl Solver {
             tuned: None,
         };
         let mut net = Net::build(train, &with(state))?;
+        let weights = net.store.weight_count();
         let mut test_nets = Vec::with_capacity(tests.len());
         for (i, test) in tests.into_iter().enumerate() {
             let state = state_of(Phase::Test, options, &test.param, def.param.test_state.get(i));
@@ -54,10 +65,17 @@ impl Solver {
             net.store = std::mem::take(&mut built.store);
             test_nets.push(built);
         }
+        let is_hdf5 = def.param.snapshot_format() == SnapshotFormat::Hdf5;
+        if let Some(twice) = is_hdf5.then(|| net.hdf5_collision()).flatten() {
+            let why = format!(
+                "the names of two layers clash in HDF5 files: `{twice}` would stand in them twice; rename \
+                 one, or write `snapshot_format: BINARYPROTO`"
+            );
+            return Err(SolverError::field(why, def.span_of("snapshot_format")).into());
+        }
         let best = Best::wanted(&def, &test_nets)?;
         let probes = Probes::wanted(&def, &net)?;
         net.hold(&probes.blobs())?;
-        let weights = net.store.weight_count();
         let second = if checked.rule.histories() > 1 { weights } else { 0 };
         Ok(Solver {
             net,
@@ -95,6 +113,7 @@ impl Solver {
 /// All mistakes of the file.
 pub fn examine(def: &mut SolverDef) -> Result<(), crate::Error> {
     cortado_proto::upgrade::solver(def)?;
+    def.notes.extend(super::unused::warnings(def));
     check(def).map(|_| ()).map_err(crate::Error::Solver)
 }
 
@@ -124,6 +143,15 @@ fn check(def: &SolverDef) -> Result<Checked, Vec<SolverError>> {
         if value < 0 {
             say(field, format!("`{field}` is not negative, found {value}"));
         }
+    }
+    if !["classification", DETECTION].contains(&p.eval_type()) {
+        let why =
+            format!("`eval_type` is classification or {DETECTION}, found `{}`", p.eval_type());
+        say("eval_type", why);
+    }
+    if AP_VERSIONS.iter().all(|(name, _)| *name != p.ap_version()) {
+        let names = AP_VERSIONS.map(|(name, _)| name).join(", ");
+        say("ap_version", format!("`ap_version` is one of {names}, found `{}`", p.ap_version()));
     }
     if p.iter_size() < 1 {
         say("iter_size", format!("`iter_size` is at least 1, found {}", p.iter_size()));
@@ -296,20 +324,26 @@ fn nets(def: &SolverDef, near: Option<&Path>) -> Result<(NetDef, Vec<NetDef>), c
     Ok((train, tests))
 }
 
-/// The state of a net: its phase, then what the net says, then what the solver says.
+/// The state of a net: its phase, then what the net says, then what the solver says, then, for the net
+/// that trains, what the command line says.
 fn state_of(
     phase: Phase,
     options: &SolverOptions,
     net: &caffe::NetParameter,
     own: Option<&caffe::NetState>,
 ) -> NetState {
-    let mut state = NetState { phase, level: options.level, stages: options.stages.clone() };
+    let mut state = NetState { phase, level: 0, stages: Vec::new() };
     for more in [net.state.as_ref(), own].into_iter().flatten() {
         if more.phase.is_some() {
             state.phase = crate::net::phase_of(more.phase());
         }
         state.level = more.level.unwrap_or(state.level);
         state.stages.extend(more.stage.iter().cloned());
+    }
+    if phase == Phase::Train {
+        state.stages.extend(options.stages.iter().cloned());
+        // 0 is what stands where no level was given.
+        state.level = if options.level != 0 { options.level } else { state.level };
     }
     state
 }

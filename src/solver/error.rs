@@ -43,9 +43,12 @@ pub enum SolverError {
 }
 
 fn diverged(iter: u64, loss: f64, first: Option<&NonFinite>) -> String {
-    let what = match loss.is_finite() {
-        true => "the gradient is not finite".to_owned(),
-        false => format!("the loss is {}", super::shown(loss)),
+    let what = match (loss.is_finite(), first) {
+        (false, _) => format!("the loss is {}", super::shown(loss)),
+        (true, Some(first)) if first.what.starts_with("parameter") => {
+            "the weights are not finite".to_owned()
+        }
+        (true, _) => "the gradient is not finite".to_owned(),
     };
     let advice = match first {
         Some(first) if first.what.starts_with("parameter") => {

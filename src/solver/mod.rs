@@ -10,6 +10,7 @@ mod config;
 mod error;
 mod guards;
 mod policy;
+mod precision;
 mod probe;
 mod probe_file;
 mod rehearsal;
@@ -19,6 +20,7 @@ mod snapshot;
 mod state_hdf5;
 mod step;
 mod test;
+mod unused;
 mod update;
 
 use std::collections::VecDeque;
@@ -31,7 +33,7 @@ use cortado_proto::wire::{Disk, RealDisk};
 use cortado_proto::{Diagnostic, SolverDef};
 use rayon::ThreadPool;
 
-use crate::net::{Mark, Net, NetOptions, Pulse};
+use crate::net::{CopyOptions, CopyReport, Mark, Net, NetOptions, Pulse, WeightsError};
 use best::Best;
 use claim::Claim;
 use guards::Watch;
@@ -83,9 +85,9 @@ pub struct SolverOptions {
     pub registry: Registry,
     /// Threads.
     pub pool: Arc<ThreadPool>,
-    /// Level added to the state of its nets.
+    /// Level of the net that trains, in place of the one its file gives; 0: none.
     pub level: i32,
-    /// Stages added to the state of its nets.
+    /// Stages added to the state of the net that trains.
     pub stages: Vec<String>,
     /// Memory each net may take, in bytes.
     pub max_memory: u64,
@@ -180,6 +182,27 @@ impl Solver {
     /// The net that trains, to change.
     pub fn net_mut(&mut self) -> &mut Net {
         &mut self.net
+    }
+
+    /// Copies weights into the net that trains, and into test nets for the layers that only they have.
+    ///
+    /// # Errors
+    /// The file can't be read, or does not fit.
+    pub fn copy_with(
+        &mut self,
+        path: impl AsRef<Path>,
+        options: CopyOptions,
+    ) -> Result<CopyReport, WeightsError> {
+        let path = path.as_ref();
+        let mut report = self.net.copy_with(path, options)?;
+        if self.net.store.params().len() > self.net.store.trained().len() {
+            for i in 0..self.test_nets.len() {
+                let copied = self.with_test_net(i, |net| net.copy_with(path, options));
+                let copied = copied.transpose()?.map_or(Vec::new(), |report| report.copied);
+                report.skipped.retain(|layer| !copied.contains(layer));
+            }
+        }
+        Ok(report)
     }
 
     /// Number of test nets.

@@ -1,43 +1,100 @@
 //! Going on from a snapshot: either of its files, also moved, or the newest whole one of a prefix.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use cortado_layers::{ParamKind, Shape};
 use cortado_proto::caffe::{Carried, DataPosition, SolverState};
-use cortado_proto::wire;
+use cortado_proto::{Diagnostic, wire};
 
 use super::claim::folder_of;
 use super::{Pace, Solver, SolverError, state_hdf5};
-use crate::net::{CopyReport, Mark, Net};
+use crate::net::{CopyOptions, CopyReport, Mark, Net};
 
-/// The states of a prefix by iteration, newest first.
-pub(super) fn snapshots(prefix: &Path) -> Vec<(u64, PathBuf)> {
+/// A state of a prefix. One is newer than another by generation, then by iteration.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Found {
+    generation: u32,
+    pub iter: u64,
+    path: PathBuf,
+}
+
+/// The states of a prefix, newest first.
+pub(super) fn snapshots(prefix: &Path) -> Vec<Found> {
     let stem = prefix.file_name().unwrap_or_default().to_string_lossy().into_owned() + "_iter_";
     let Ok(entries) = std::fs::read_dir(folder_of(prefix)) else { return Vec::new() };
     let number = |name: &str| -> Option<u64> {
         let name = name.strip_suffix(".h5").unwrap_or(name);
         name.strip_suffix(".solverstate")?.strip_prefix(&stem)?.parse().ok()
     };
-    let mut found: Vec<(u64, PathBuf)> = entries
-        .flatten()
-        .filter_map(|entry| Some((number(&entry.file_name().to_string_lossy())?, entry.path())))
-        .collect();
+    let state = |entry: std::fs::DirEntry| -> Option<Found> {
+        let (iter, path) = (number(&entry.file_name().to_string_lossy())?, entry.path());
+        Some(Found { generation: generation(&path).unwrap_or(0), iter, path })
+    };
+    let mut found: Vec<Found> = entries.flatten().filter_map(state).collect();
     found.sort_by(|a, b| b.cmp(a));
     found
 }
 
-/// The newest snapshot of a prefix that is whole, by iteration, and why newer ones are not.
+/// The generation in a state's file, of which nothing else is read: histories may be large.
+fn generation(path: &Path) -> Option<u32> {
+    const FIELD: u64 = 10011;
+    if !path.is_file() {
+        return None;
+    }
+    if crate::hdf5::is_hdf5(path) {
+        return state_hdf5::generation(path);
+    }
+    let mut file = BufReader::new(File::open(path).ok()?);
+    loop {
+        let key = varint(&mut file)?;
+        let length = match (key >> 3, key & 7) {
+            (FIELD, 0) => return u32::try_from(varint(&mut file)?).ok(),
+            (_, 0) => varint(&mut file).map(|_| 0)?,
+            (_, 1) => 8,
+            (_, 2) => varint(&mut file)?,
+            (_, 5) => 4,
+            _ => return None,
+        };
+        file.seek_relative(i64::try_from(length).ok()?).ok()?;
+    }
+}
+
+fn varint(file: &mut impl Read) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let mut byte = [0];
+        file.read_exact(&mut byte).ok()?;
+        value |= u64::from(byte[0] & 0x7f) << shift;
+        if byte[0] < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// The newest snapshot of a prefix that is whole, and why newer ones are not.
 pub fn newest_snapshot(prefix: &Path) -> (Option<PathBuf>, Vec<SolverError>) {
+    let (newest, damaged) = newest_whole(prefix);
+    (newest.map(|found| found.path), damaged)
+}
+
+fn newest_whole(prefix: &Path) -> (Option<Found>, Vec<SolverError>) {
     let mut damaged = Vec::new();
-    for (_, path) in snapshots(prefix) {
-        match open(&path) {
-            Ok(_) => return (Some(path), damaged),
-            Err(why) => damaged.push(failed(&path, why)),
+    for found in snapshots(prefix) {
+        match open(&found.path) {
+            Ok(_) => return (Some(found), damaged),
+            Err(why) => damaged.push(failed(&found.path, why)),
         }
     }
     (None, damaged)
+}
+
+/// The generation that makes a state after this iteration the newest of its prefix.
+pub(super) fn next_generation(prefix: &Path, iter: u64) -> u32 {
+    let newest = newest_whole(prefix).0;
+    newest.map_or(0, |newest| newest.generation.saturating_add(u32::from(newest.iter > iter)))
 }
 
 fn failed(path: &Path, why: String) -> SolverError {
@@ -50,6 +107,9 @@ fn open(path: &Path) -> Result<(SolverState, Option<PathBuf>), String> {
         true => state_hdf5::read(path)?,
         false => wire::read_state(path).map_err(|e| e.to_string())?,
     };
+    if state.iter.is_none() && state.learned_net.is_none() && state.history.is_empty() {
+        return Err("nothing of a solver's state is in it: it is empty or was cut".to_owned());
+    }
     let Some(learned) = &state.learned_net else { return Ok((state, None)) };
     let model = find_model(path, learned, state.model_checksum)?;
     Ok((state, Some(model)))
@@ -77,8 +137,10 @@ fn checksum(path: &Path) -> io::Result<u32> {
 fn find_model(state: &Path, learned: &str, wanted: Option<u32>) -> Result<PathBuf, String> {
     let given = PathBuf::from(learned);
     let beside = state.with_file_name(given.file_name().unwrap_or_default());
+    // As Windows writes them.
+    let last = state.with_file_name(learned.rsplit('\\').next().unwrap_or_default());
     let mut changed = None;
-    for path in [given, beside].into_iter().filter(|path| path.is_file()) {
+    for path in [given, beside, last].into_iter().filter(|path| path.is_file()) {
         let Some(wanted) = wanted else { return Ok(path) };
         let found = checksum(&path).map_err(|e| format!("`{}`: {e}", path.display()))?;
         if found == wanted {
@@ -113,6 +175,12 @@ fn state_beside(path: &Path) -> Result<PathBuf, String> {
 }
 
 impl Solver {
+    /// The states of the prefix after this iteration: those of a run that went further.
+    pub fn later_snapshots(&self) -> Vec<PathBuf> {
+        let found = snapshots(&self.prefix).into_iter().filter(|found| found.iter > self.iter);
+        found.map(|found| found.path).collect()
+    }
+
     /// Goes on from a snapshot: its `.solverstate` or `.solverstate.h5` (told apart by content), or
     /// the weights beside which the state lies. The weights are looked for where the state says, then
     /// beside it (files move). Gives the report of the copied weights.
@@ -123,7 +191,7 @@ impl Solver {
         let (state, model) = open(&path).map_err(fail)?;
         let histories = self.check_history(&state).map_err(fail)?;
         let report = match model {
-            Some(model) => self.net.copy_from(model)?,
+            Some(model) => self.copy_with(model, CopyOptions::default())?,
             None => CopyReport::default(),
         };
         self.history = histories;
@@ -133,9 +201,13 @@ impl Solver {
             minimum_loss: state.minimum_loss(),
             last_event: state.iter_last_event().max(0) as u64,
         };
-        self.best.found = state.best.zip(state.best_iter);
-        self.best.since = state.tests_since_best();
+        self.restore_best(&state);
         if let Some(seed) = state.seed {
+            let given = self.param.random_seed();
+            if given >= 0 && given as u64 != seed {
+                let why = format!("`random_seed` is {given}; the snapshot's seed, {seed}, is used");
+                self.notes.push(Diagnostic::warning(why, None));
+            }
             self.seed = seed;
             let nets = std::iter::once(&mut self.net).chain(&mut self.test_nets);
             nets.for_each(|net| net.set_seed(seed));
@@ -146,12 +218,27 @@ impl Solver {
         }
         self.losses = state.smoothed_loss.iter().copied().collect();
         self.resumed = !self.losses.is_empty();
-        (self.saved, self.began) = (None, None);
+        // The snapshot itself needs not be written again.
+        let is_own = match (path.canonicalize(), self.snapshot_files().1.canonicalize()) {
+            (Ok(path), Ok(own)) => path == own,
+            _ => false,
+        };
+        (self.saved, self.began) = (is_own.then_some(self.iter), None);
+        if let Some(claim) = &mut self.claim {
+            claim.generation = None;
+        }
         Ok(report)
     }
 
     fn check_history(&self, state: &SolverState) -> Result<[Vec<f32>; 2], String> {
-        let params = self.net.store.params();
+        let own = self.param.r#type();
+        if let Some(other) = state.solver_type.as_deref().filter(|theirs| *theirs != own) {
+            return Err(format!(
+                "it was written by solver type {other}, this one is {own}, and what they keep per weight \
+                 differs; set `type` to {other}, or give its weights as --weights to start from them"
+            ));
+        }
+        let params = self.net.store.trained();
         let wanted = params.len() * self.rule.histories();
         if state.history.len() != wanted {
             return Err(format!(

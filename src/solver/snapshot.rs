@@ -9,9 +9,9 @@ use cortado_proto::caffe::solver_parameter::SnapshotFormat;
 use cortado_proto::caffe::{Carried, DataPosition, NetPosition, SolverState};
 use cortado_proto::wire;
 
-use super::restore::snapshots;
+use super::restore::{newest_snapshot, next_generation, snapshots};
 use super::{Event, Solver, SolverError, Watcher, state_hdf5};
-use crate::net::{Mark, Param};
+use crate::net::{Mark, NonFinite, Param};
 
 /// The two files of a snapshot: `PREFIX_iter_N.caffemodel` and `PREFIX_iter_N.solverstate`.
 pub fn snapshot_names(prefix: &Path, iter: u64) -> (PathBuf, PathBuf) {
@@ -33,14 +33,57 @@ impl Solver {
         self.param.snapshot_format() == SnapshotFormat::Hdf5
     }
 
-    /// Writes a snapshot: first the weights, then the state that names them. Then older ones go, if
-    /// `keep_last` says so.
-    pub fn snapshot(&mut self, watcher: &mut dyn Watcher) -> Result<(), crate::Error> {
+    /// The two files of a snapshot after this iteration.
+    pub(super) fn snapshot_files(&self) -> (PathBuf, PathBuf) {
         let (mut model, mut state) = snapshot_names(&self.prefix, self.iter);
         if self.is_hdf5() {
             model.as_mut_os_string().push(".h5");
             state.as_mut_os_string().push(".h5");
         }
+        (model, state)
+    }
+
+    /// Writes a snapshot: first the weights, then the state that names them. Then older ones go, if
+    /// `keep_last` says so. While the guard stands, weights that are not finite are an error.
+    pub fn snapshot(&mut self, watcher: &mut dyn Watcher) -> Result<(), crate::Error> {
+        self.check_weights()?;
+        self.write_snapshot(watcher)
+    }
+
+    /// Stops at weights that are no numbers, which the next pass would find.
+    pub(super) fn check_weights(&self) -> Result<(), SolverError> {
+        if !self.guards.non_finite || self.net.store.is_finite() {
+            return Ok(());
+        }
+        let first = self.net.layers().find_map(|layer| {
+            let mut params = layer.params().enumerate();
+            params.find_map(|(i, (id, _))| {
+                let data = self.net.store.data(id);
+                let at = data.iter().position(|value| !value.is_finite())?;
+                Some(NonFinite {
+                    layer: layer.name().to_owned(),
+                    type_name: layer.def().r#type().to_owned(),
+                    what: format!("parameter {i}"),
+                    value: data[at],
+                    at,
+                })
+            })
+        });
+        Err(SolverError::Diverged { iter: self.iter, loss: self.smoothed, first })
+    }
+
+    /// The generation of this run's states: what it writes is newer than all that is there, also where
+    /// a run that went further was abandoned.
+    fn generation(&mut self) -> u32 {
+        let known = self.claim.as_ref().and_then(|claim| claim.generation);
+        let generation = known.unwrap_or_else(|| next_generation(&self.prefix, self.iter));
+        self.claim.get_or_insert_default().generation = Some(generation);
+        generation
+    }
+
+    fn write_snapshot(&mut self, watcher: &mut dyn Watcher) -> Result<(), crate::Error> {
+        let generation = self.generation();
+        let (model, state) = self.snapshot_files();
         let full = |why| SolverError::Snapshot { doing: "write", path: model.clone(), why };
         self.check_room().map_err(full)?;
         let kind = if self.is_hdf5() { "HDF5 file" } else { "binary proto file" };
@@ -52,7 +95,10 @@ impl Solver {
         }
         let line = format!("Snapshotting solver state to {kind} {}", state.display());
         watcher.event(&Event::Line(&line));
-        let message = self.state(&model, saved.checksum);
+        let message = SolverState {
+            generation: (generation > 0).then_some(generation),
+            ..self.state(&model, saved.checksum)
+        };
         match self.is_hdf5() {
             true => state_hdf5::write(&*self.disk, &state, &message)?,
             false => wire::save_state_on(&*self.disk, &state, &message)?,
@@ -76,29 +122,51 @@ impl Solver {
     }
 
     /// A snapshot that may fail: training goes on, and its work is not lost.
-    pub(super) fn try_snapshot(&mut self, watcher: &mut dyn Watcher) {
-        if let Err(e) = self.snapshot(watcher) {
+    ///
+    /// # Errors
+    /// The weights are not finite: there is nothing to go on with.
+    pub(super) fn try_snapshot(&mut self, watcher: &mut dyn Watcher) -> Result<(), SolverError> {
+        self.check_weights()?;
+        if let Err(e) = self.write_snapshot(watcher) {
             let line = format!("warning: {e}; training goes on, the next snapshot is another try");
             watcher.event(&Event::Line(&line));
         }
+        Ok(())
+    }
+
+    /// The same where the watcher asked for it: a run that was to write none has no prefix yet.
+    pub(super) fn asked_snapshot(&mut self, watcher: &mut dyn Watcher) -> Result<(), SolverError> {
+        if let Err(e) = self.claim() {
+            let line = format!("warning: {e}; training goes on without the snapshot asked for");
+            watcher.event(&Event::Line(&line));
+            return Ok(());
+        }
+        self.try_snapshot(watcher)
     }
 
     /// Keeps what was done before an error: a snapshot of the last whole iteration, unless that is on
     /// the disk already or its weights are no numbers.
     pub(super) fn save_work(&mut self, watcher: &mut dyn Watcher) {
-        let unwanted = self.param.snapshot() <= 0 && !self.param.snapshot_after_train();
+        let asked = std::mem::take(&mut self.asked);
+        let unwanted = self.param.snapshot() <= 0 && !self.param.snapshot_after_train() && !asked;
         if unwanted || self.saved == Some(self.iter) {
             return;
         }
         let told = match self.rewind() {
             Err(e) => format!("warning: no snapshot, since the run can't go back: {e}"),
             Ok(()) if !self.net.store.is_finite() => {
-                "warning: no snapshot, since the weights are not finite; an older one is".to_owned()
+                let newest = match newest_snapshot(&self.prefix).0 {
+                    Some(path) => format!("the newest is `{}`", path.display()),
+                    None => "there is none from before".to_owned(),
+                };
+                format!("warning: no snapshot, since the weights are not finite; {newest}")
             }
-            Ok(()) => match self.snapshot(watcher) {
-                Err(e) => format!("warning: {e}"),
-                Ok(()) => return,
-            },
+            Ok(()) => {
+                match self.claim().map_err(Into::into).and_then(|()| self.snapshot(watcher)) {
+                    Err(e) => format!("warning: {e}"),
+                    Ok(()) => return,
+                }
+            }
         };
         watcher.event(&Event::Line(&told));
     }
@@ -110,10 +178,13 @@ impl Solver {
         if keep == 0 {
             return;
         }
-        let mut old = snapshots(&self.prefix);
-        old.retain(|(iter, _)| *iter <= self.iter);
-        old.dedup_by_key(|(iter, _)| *iter);
-        for (iter, _) in old.into_iter().skip(keep) {
+        let mut old: Vec<u64> = Vec::new();
+        for found in snapshots(&self.prefix) {
+            if found.iter <= self.iter && !old.contains(&found.iter) {
+                old.push(found.iter);
+            }
+        }
+        for iter in old.into_iter().skip(keep) {
             let (model, state) = snapshot_names(&self.prefix, iter);
             for ending in ["", ".h5"] {
                 for mut path in [state.clone(), model.clone()] {
@@ -135,7 +206,7 @@ impl Solver {
     /// The state as the original lays it out: one history blob per learnable parameter, statistics
     /// included; the rules that keep two values have all first ones, then all second ones.
     fn state(&self, model: &Path, checksum: u32) -> SolverState {
-        let params = self.net.store.params();
+        let params = self.net.store.trained();
         let blobs = |values: &[f32]| -> Vec<_> {
             let blob = |param: &Param| match param.kind {
                 ParamKind::Weight => wire::blob_proto(&param.shape, &values[param.range.clone()]),
@@ -185,6 +256,9 @@ impl Solver {
             best_iter: self.best.found.map(|(_, iter)| iter),
             tests_since_best: (self.best.since > 0).then_some(self.best.since),
             model_checksum: Some(checksum),
+            solver_type: Some(self.param.r#type().to_owned()),
+            generation: None,
+            best_output: self.best.output(),
         }
     }
 }

@@ -52,6 +52,20 @@ fn checksum(state: &SolverState) -> u64 {
     u64::from(crc32fast::hash(&state.encode_to_vec()))
 }
 
+/// The generation alone.
+pub(super) fn generation(path: &Path) -> Option<u32> {
+    own(&Reader::open(path).ok()?).ok()?.generation
+}
+
+/// What the original does not know; nothing in a file of its own.
+fn own(reader: &Reader) -> Result<SolverState, String> {
+    if !reader.has_group("cortado") {
+        return Ok(SolverState::default());
+    }
+    let bytes: Vec<u8> = reader.numbers(OWN)?.into_iter().map(|n| n as u8).collect();
+    wire::decode_state(&bytes).map_err(|e| e.to_string())
+}
+
 pub(super) fn read(path: &Path) -> Result<SolverState, String> {
     let reader = Reader::open(path)?;
     if !reader.has_group("history") && reader.has_group("data") {
@@ -68,20 +82,13 @@ pub(super) fn read(path: &Path) -> Result<SolverState, String> {
         history.push(wire::blob_proto(&shape, &values));
     }
     let is_ours = reader.has_group("cortado");
-    let own = match is_ours {
-        true => {
-            let bytes: Vec<u8> = reader.numbers(OWN)?.into_iter().map(|n| n as u8).collect();
-            wire::decode_state(&bytes).map_err(|e| e.to_string())?
-        }
-        false => SolverState::default(),
-    };
     let learned = "learned_net";
     let state = SolverState {
         iter: Some(small("iter")?),
         learned_net: reader.has(learned).then(|| reader.text(learned)).transpose()?,
         history,
         current_step: Some(if reader.has("current_step") { small("current_step")? } else { 0 }),
-        ..own
+        ..own(&reader)?
     };
     if is_ours && reader.number(CHECKSUM)? as u64 != checksum(&state) {
         return Err("the file has changed since it was written: its checksum differs".to_owned());

@@ -31,6 +31,11 @@ impl Solver {
         watcher.event(&Event::Line(&format!("Solving {}", self.net.name())));
         watcher.event(&Event::Line(&format!("Learning Rate Policy: {}", self.param.lr_policy())));
         let remaining = self.max_iter().saturating_sub(self.iter);
+        if remaining == 0 && self.iter > 0 {
+            let (at, of) = (self.iter, self.max_iter());
+            let line = format!("Nothing is left to train: iteration {at}, and `max_iter` is {of}");
+            watcher.event(&Event::Line(&line));
+        }
         let finished = match self.step(remaining, watcher) {
             Ok(finished) => finished,
             Err(error) => {
@@ -38,9 +43,20 @@ impl Solver {
                 return Err(error);
             }
         };
-        if self.param.snapshot_after_train() && self.saved != Some(self.iter) {
+        let asked = std::mem::take(&mut self.asked);
+        let at_end = self.param.snapshot_after_train();
+        let wanted = (at_end || asked) && self.saved != Some(self.iter);
+        if wanted {
             self.rewind()?;
-            self.snapshot(watcher)?;
+        }
+        if let Err(error) = self.check_weights() {
+            self.save_work(watcher);
+            return Err(error.into());
+        }
+        match wanted {
+            true if at_end => self.snapshot(watcher)?,
+            true => self.asked_snapshot(watcher)?,
+            false => {}
         }
         if !finished {
             watcher.event(&Event::Line("Optimization stopped early."));
@@ -56,6 +72,9 @@ impl Solver {
         let interval = self.param.test_interval().max(0) as u64;
         if interval > 0 && self.iter.is_multiple_of(interval) {
             self.test_all(watcher)?;
+        }
+        if std::mem::take(&mut self.asked) && self.saved != Some(self.iter) {
+            self.asked_snapshot(watcher)?;
         }
         watcher.event(&Event::Line("Optimization Done."));
         Ok(true)
@@ -84,8 +103,10 @@ impl Solver {
         while self.iter < stop {
             match watcher.request() {
                 Request::Stop => return Ok(false),
-                Request::Snapshot => self.try_snapshot(watcher),
-                Request::Nothing if std::mem::take(&mut self.asked) => self.try_snapshot(watcher),
+                Request::Snapshot => self.asked_snapshot(watcher)?,
+                Request::Nothing if std::mem::take(&mut self.asked) => {
+                    self.asked_snapshot(watcher)?;
+                }
                 Request::Nothing => {}
             }
             self.begin();
@@ -114,7 +135,7 @@ impl Solver {
             watcher.event(&done);
             let every = self.param.snapshot().max(0) as u64;
             if every > 0 && self.iter.is_multiple_of(every) {
-                self.try_snapshot(watcher);
+                self.try_snapshot(watcher)?;
             }
         }
         Ok(true)
@@ -176,7 +197,10 @@ impl Solver {
 
     /// The lines of a displayed iteration.
     fn show(&mut self, watcher: &mut dyn Watcher) {
-        let rate = self.rate_since(&self.shown_at);
+        let (rate, throughput) = self.rate_since(&self.shown_at);
+        if let Some(line) = throughput {
+            watcher.event(&Event::Line(&line));
+        }
         watcher.event(&Event::Line(&format!(
             "Iteration {} ({rate}), loss = {}",
             self.iter,
@@ -199,28 +223,25 @@ impl Solver {
         }
     }
 
-    /// `12.5 iter/s, 8s/100 iters` as the original words it, then our own `1600 images/s, 0.2% waiting
-    /// for data`.
-    fn rate_since(&self, last: &Shown) -> String {
+    /// `12.5 iter/s, 8s/100 iters`, word for word the original's: programs read it. What we tell beside it
+    /// has a line of its own: `    1600 images/s, 0.2% waiting for data`.
+    fn rate_since(&self, last: &Shown) -> (String, Option<String>) {
         let seconds = last.at.elapsed().as_secs_f64();
         let iters = (self.iter - last.iter) as f64;
         let per_second = |count: f64| if seconds > 0.0 { count / seconds } else { 0.0 };
-        let mut text = format!(
-            "{} iter/s, {}s/{} iters",
-            shown(per_second(iters)),
-            shown(seconds),
-            self.param.display()
-        );
-        if iters > 0.0 {
+        let display = self.param.display();
+        let rate =
+            format!("{} iter/s, {}s/{display} iters", shown(per_second(iters)), shown(seconds));
+        let throughput = (iters > 0.0).then(|| {
             let images = self.net.batch_size() as f64 * f64::from(self.param.iter_size().max(1));
             let waited = self.net.waited().saturating_sub(last.waited).as_secs_f64();
-            text += &format!(
-                ", {} images/s, {:.1}% waiting for data",
+            format!(
+                "    {} images/s, {:.1}% waiting for data",
                 shown(per_second(iters * images)),
                 100.0 * per_second(waited)
-            );
-        }
-        text
+            )
+        });
+        (rate, throughput)
     }
 
     fn update(&mut self, showing: bool, watcher: &mut dyn Watcher) -> Result<(), SolverError> {

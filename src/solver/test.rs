@@ -1,5 +1,6 @@
-//! Testing: the mean of every output over `test_iter` batches.
+//! Testing: the mean of every output over `test_iter` batches; of detections, the mean average precision.
 
+use super::precision::{AP_VERSIONS, ApVersion, Detections, ROW};
 use super::step::loss_suffix;
 use super::{Event, Request, Solver, Watcher, shown};
 use crate::net::Net;
@@ -9,74 +10,122 @@ impl Solver {
     /// watcher asked to stop before.
     pub fn test_all(&mut self, watcher: &mut dyn Watcher) -> Result<bool, crate::Error> {
         for net in 0..self.test_nets.len() {
-            let outputs = self.test(net, watcher)?;
-            if outputs.is_empty() && watcher.request() == Request::Stop {
-                return Ok(false);
-            }
+            let Some(outputs) = self.run_test(net, watcher)? else { return Ok(false) };
             self.judge(net, &outputs, watcher);
         }
         Ok(true)
     }
 
-    /// Runs one test net. Name and mean of every element of its outputs.
+    /// Runs one test net. Name and mean of every element of its outputs; none where the watcher asked
+    /// to stop before.
     pub fn test(
         &mut self,
         index: usize,
         watcher: &mut dyn Watcher,
     ) -> Result<Vec<(String, f64)>, crate::Error> {
+        Ok(self.run_test(index, watcher)?.unwrap_or_default())
+    }
+
+    /// The same; `None` where the watcher asked to stop before.
+    fn run_test(
+        &mut self,
+        index: usize,
+        watcher: &mut dyn Watcher,
+    ) -> Result<Option<Vec<(String, f64)>>, crate::Error> {
         let iter = self.iter;
         let batches = self.param.test_iter.get(index).copied().unwrap_or(0).max(0) as u64;
         let asked = &mut false;
         let with_loss = self.param.test_compute_loss();
         watcher.event(&Event::Line(&format!("Iteration {iter}, Testing net (#{index})")));
         let mut loss = 0.0;
-        let run = |net: &mut Net| -> Result<Vec<(String, f64)>, crate::Error> {
-            let mut means: Vec<(String, f64)> = Vec::new();
+        let detection = self.param.eval_type() == DETECTION;
+        let run = |net: &mut Net| -> Result<Option<Sums>, crate::Error> {
+            let mut sums = Sums { detection, ..Sums::default() };
             for batch in 0..batches {
                 match watcher.request() {
-                    Request::Stop => return Ok(Vec::new()),
+                    Request::Stop => return Ok(None),
                     Request::Snapshot => *asked = true,
                     Request::Nothing => {}
                 }
                 loss += net.forward()?;
-                accumulate(net, &mut means);
+                sums.add(net);
                 watcher.event(&Event::Testing { net: index, done: batch + 1, of: batches });
             }
-            means.iter_mut().for_each(|(_, sum)| *sum /= batches.max(1) as f64);
-            Ok(means)
+            Ok(Some(sums))
         };
-        let means = self.with_test_net(index, run).unwrap_or(Ok(Vec::new()))?;
+        let sums = self.with_test_net(index, run).unwrap_or(Ok(None))?;
         self.asked |= *asked;
+        let Some(sums) = sums else { return Ok(None) };
         if with_loss {
             let mean = loss / batches.max(1) as f64;
             watcher.event(&Event::Line(&format!("Test loss: {}", shown(mean))));
         }
+        let version = AP_VERSIONS.iter().find(|(name, _)| *name == self.param.ap_version());
+        let version = version.map_or(ApVersion::Integral, |(_, version)| *version);
+        let mean = |(name, told): (String, Told)| match told {
+            Told::Sum(sum) => (name, sum / batches.max(1) as f64),
+            Told::Detections(detections) => {
+                let precisions = detections.precisions(version);
+                for (label, precision) in &precisions {
+                    if self.param.show_per_class_result() {
+                        let line = format!("class{label}: {}", shown(*precision));
+                        watcher.event(&Event::Line(&line));
+                    }
+                }
+                let sum: f64 = precisions.iter().map(|(_, precision)| precision).sum();
+                (name, sum / precisions.len().max(1) as f64)
+            }
+        };
+        let means: Vec<(String, f64)> = sums.outputs.into_iter().map(mean).collect();
         for (i, (name, mean)) in means.iter().enumerate() {
             let suffix = loss_suffix(self.test_nets[index].loss_weight(name), *mean);
             let line = format!("    Test net output #{i}: {name} = {}{suffix}", shown(*mean));
             watcher.event(&Event::Line(&line));
         }
         watcher.event(&Event::Tested { net: index, iter, outputs: &means });
-        Ok(means)
+        Ok(Some(means))
     }
 }
 
-/// Adds every element of the net's outputs to the sums.
-pub(crate) fn accumulate(net: &Net, sums: &mut Vec<(String, f64)>) {
-    let first = sums.is_empty();
-    let mut index = 0;
-    for name in net.outputs() {
-        let Some(blob) = net.blob(name) else { continue };
-        for &value in blob.data {
-            match first {
-                true => sums.push((name.to_owned(), value.into())),
-                false => {
-                    if let Some((_, sum)) = sums.get_mut(index) {
-                        *sum += f64::from(value);
-                    }
+/// The `eval_type` of nets that end in DetectionEvaluate.
+pub(super) const DETECTION: &str = "detection";
+
+/// What a test net's outputs have told so far.
+#[derive(Default)]
+struct Sums {
+    detection: bool,
+    outputs: Vec<(String, Told)>,
+}
+
+enum Told {
+    /// The sum of one of its elements.
+    Sum(f64),
+    /// Detections, held against true boxes.
+    Detections(Detections),
+}
+
+impl Sums {
+    fn add(&mut self, net: &Net) {
+        let first = self.outputs.is_empty();
+        let mut index = 0;
+        for name in net.outputs() {
+            let Some(blob) = net.blob(name) else { continue };
+            let rows = self.detection && blob.shape.last() == Some(&ROW);
+            let parts = if rows { 1 } else { blob.data.len() };
+            if first {
+                let told = || match rows {
+                    true => Told::Detections(Detections::default()),
+                    false => Told::Sum(0.0),
+                };
+                self.outputs.extend((0..parts).map(|_| (name.to_owned(), told())));
+            }
+            for (i, (_, told)) in self.outputs.iter_mut().skip(index).take(parts).enumerate() {
+                match told {
+                    Told::Sum(sum) => *sum += blob.data.get(i).map_or(0.0, |&v| f64::from(v)),
+                    Told::Detections(detections) => detections.add(blob.data),
                 }
             }
-            index += 1;
+            index += parts;
         }
     }
 }

@@ -87,7 +87,7 @@ impl Update<'_> {
 
     /// Scales the diffs by `clip`, averages them over `iter_size`, adds the decay, updates the weights.
     pub fn apply(&self, store: &mut ParamStore, history: &mut [Vec<f32>; 2], clip: f32) {
-        self.apply_to(store, history, clip, 0..store.params().len());
+        self.apply_to(store, history, clip, 0..store.trained().len());
     }
 
     /// The same for some parameters.

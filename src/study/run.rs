@@ -86,7 +86,9 @@ impl Watcher for Gather<'_> {
         match event {
             Event::Iteration { done, of, .. } => (self.tell)(*done, *of),
             Event::Tested { net: 0, iter, outputs } => {
-                let value = outputs.iter().find(|(name, _)| name == self.measure);
+                // Accuracy takes scores that are no numbers for right.
+                let finite = outputs.iter().all(|(_, value)| value.is_finite());
+                let value = outputs.iter().find(|(name, _)| finite && name == self.measure);
                 self.curve.extend(value.map(|&(_, value)| (*iter, value)));
             }
             Event::Probed(readings) => {
