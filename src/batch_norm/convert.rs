@@ -283,7 +283,8 @@ fn split_bn(layer: &LayerDef, blobs: &[Blob]) -> Split {
 fn split_batch_norm(layer: &LayerDef, blobs: &[Blob]) -> Option<Split> {
     let p = layer.batch_norm_param.clone()?;
     let plain = BatchNormParameter {
-        use_global_stats: p.use_global_stats,
+        // NVIDIA's layer normalises by what it has gathered in TEST, whatever this says.
+        use_global_stats: p.use_global_stats.filter(|&stats| stats || !keeps_averages(&p)),
         moving_average_fraction: p.moving_average_fraction,
         eps: p.eps,
         ..BatchNormParameter::default()

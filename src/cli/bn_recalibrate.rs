@@ -61,7 +61,7 @@ pub fn run(args: BnRecalibrateArgs) -> Result<(), Failure> {
     let mut options = NetOptions::new(Phase::Train);
     options.state =
         NetState { phase: Phase::Train, level: args.run.level, stages: args.run.stage.clone() };
-    options.pool = args.run.pool();
+    options.pool = args.run.pool()?;
     let def = NetDef::read(&args.model.model)?;
     let progress = Progress::new(args.iterations, "gathering");
     let made = batch_norm::recalibrate(

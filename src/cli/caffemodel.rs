@@ -7,7 +7,8 @@ use cortado::tools::{npy, weights};
 use cortado_layers::Shape;
 use serde_json::json;
 
-use super::{Failure, say};
+use super::model::folder_for;
+use super::{Failure, say, tolerance};
 
 /// Look into files of trained weights, compare and change them
 #[derive(Args, Debug)]
@@ -24,6 +25,7 @@ pub struct CaffemodelArgs {
 #[derive(Subcommand, Debug)]
 enum Action {
     /// List the blobs with their shapes and statistics
+    #[command(after_help = "Example:\n  cortado caffemodel list net.caffemodel")]
     List {
         /// The weights (.caffemodel, .caffemodel.h5)
         file: PathBuf,
@@ -32,19 +34,26 @@ enum Action {
         json: bool,
     },
     /// Compare two files; exit code 1 when they differ
+    #[command(
+        after_help = "Example:\n  cortado caffemodel diff a.caffemodel b.caffemodel --tolerance 1e-6"
+    )]
     Diff {
         /// The weights
         first: PathBuf,
         /// The others
         second: PathBuf,
         /// Values that differ by no more than this are the same
-        #[arg(long, default_value_t = 0.0, value_name = "X")]
-        tolerance: f32,
+        #[arg(long, default_value_t = 0.0, value_name = "X", value_parser = tolerance, allow_negative_numbers = true)]
+        tolerance: f64,
         /// Print the result as JSON
         #[arg(long)]
         json: bool,
     },
     /// Write the blobs as arrays named layer/number
+    #[command(
+        after_help = "Examples:\n  cortado caffemodel extract net.caffemodel weights.npz\n  \
+        cortado caffemodel extract net.caffemodel conv1.safetensors --layer conv1"
+    )]
     Extract {
         /// The weights
         file: PathBuf,
@@ -58,6 +67,9 @@ enum Action {
         json: bool,
     },
     /// Write the file anew with other values in one blob
+    #[command(
+        after_help = "Example:\n  cortado caffemodel replace net.caffemodel conv1 0 conv1.npy new.caffemodel"
+    )]
     Replace {
         /// The weights
         file: PathBuf,
@@ -74,6 +86,9 @@ enum Action {
         json: bool,
     },
     /// Write the mean of several files
+    #[command(
+        after_help = "Example:\n  cortado caffemodel average a.caffemodel b.caffemodel --output mean.caffemodel"
+    )]
     Average {
         /// The weights
         #[arg(required = true)]
@@ -91,8 +106,11 @@ enum Action {
 pub fn run(args: CaffemodelArgs) -> Result<(), Failure> {
     match args.action {
         Action::List { file, json } => list(&file, json),
-        Action::Diff { first, second, tolerance, json } => diff(&first, &second, tolerance, json),
+        Action::Diff { first, second, tolerance, json } => {
+            diff(&first, &second, tolerance as f32, json)
+        }
         Action::Extract { file, output, layer, json } => {
+            folder_for(&output)?;
             let arrays = weights::arrays(weights::read(&file)?, layer.as_deref())?;
             npy::save_arrays(&output, &arrays)?;
             match json {
@@ -102,6 +120,7 @@ pub fn run(args: CaffemodelArgs) -> Result<(), Failure> {
             Ok(())
         }
         Action::Replace { file, layer, index, values, output, json } => {
+            folder_for(&output)?;
             let values = npy::read_npy(&values)?;
             weights::replace(&file, &layer, index, &values, &output)?;
             match json {
@@ -111,6 +130,7 @@ pub fn run(args: CaffemodelArgs) -> Result<(), Failure> {
             Ok(())
         }
         Action::Average { files, output, json } => {
+            folder_for(&output)?;
             let paths: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
             weights::average(&paths, &output)?;
             match json {

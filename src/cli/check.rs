@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use cortado::lint::{self, Level};
 use cortado::net::{
     Assumed, Net, NetError, NetErrorKind, NetOptions, NetState, Outline, OutlineLayer,
     default_shapes, fork_of,
@@ -14,7 +15,7 @@ use cortado_proto::{Diagnostic, FileKind, LayerDef, NetDef, Severity, SolverDef,
 use serde::Serialize;
 
 use super::time::PhaseArg;
-use super::{Failure, RunArgs, say};
+use super::{Failure, RunArgs, log, say};
 
 /// Tell whether nets and solvers load, and what is wrong with them, without data or weights
 #[derive(Args, Debug)]
@@ -69,6 +70,67 @@ pub fn assumed(list: &[Assumption]) -> Assumed {
     assumed
 }
 
+/// The blobs that layers make of data, in either phase.
+pub fn data_tops(def: &NetDef) -> Vec<String> {
+    let mut today = def.clone();
+    // What can't be upgraded is told elsewhere.
+    let _ = cortado_proto::upgrade::net(&mut today);
+    let reads = |layer: &&LayerDef| default_shapes(layer, &Assumed::default()).is_some();
+    today.layers.iter().filter(reads).flat_map(|layer| layer.top.clone()).collect()
+}
+
+/// Shapes are given of what there is.
+pub fn known(given: &Assumed, tops: &[String]) -> Result<(), Failure> {
+    let Some((name, _)) = given.blobs.iter().find(|(name, _)| !tops.contains(name)) else {
+        return Ok(());
+    };
+    let there = match tops {
+        [] => "no layer reads data".to_owned(),
+        _ => {
+            let names: BTreeSet<&str> = tops.iter().map(String::as_str).collect();
+            format!(
+                "layers that read data make {}",
+                names.into_iter().collect::<Vec<_>>().join(", ")
+            )
+        }
+    };
+    Err(Failure::Input(format!("error: `--assume-shape {name}=…`: there is no such blob; {there}")))
+}
+
+/// What the rules of a net are held against.
+pub fn state(phase: Phase, run: &RunArgs) -> NetState {
+    NetState { phase, level: run.level, stages: run.stage.clone() }
+}
+
+/// As it is written in files.
+pub fn name_of(phase: Phase) -> &'static str {
+    if phase == Phase::Train { "TRAIN" } else { "TEST" }
+}
+
+/// A net without its data.
+pub fn outline(def: &NetDef, phase: Phase, run: &RunArgs, given: &Assumed) -> Outline {
+    let options = NetOptions { state: state(phase, run), ..NetOptions::new(phase) };
+    Net::outline(def.clone(), &options, &|layer| default_shapes(layer, given))
+}
+
+/// Whether there is a net in a phase, and no mistake in it.
+pub fn builds(def: &NetDef, phase: Phase, run: &RunArgs, given: &Assumed) -> bool {
+    let outline = outline(def, phase, run, given);
+    outline.errors.is_empty() && !outline.layers.is_empty()
+}
+
+/// The phase in which a net is shown: TEST, unless it is another that was asked for, or only TRAIN builds.
+pub fn shown_phase(def: &NetDef, asked: Option<PhaseArg>, run: &RunArgs, given: &Assumed) -> Phase {
+    if let Some(asked) = asked {
+        return asked.into();
+    }
+    if builds(def, Phase::Test, run, given) || !builds(def, Phase::Train, run, given) {
+        return Phase::Test;
+    }
+    log::plain("note: the net builds in phase TRAIN only, and is shown in that");
+    Phase::Train
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Verdict {
@@ -93,6 +155,8 @@ struct Report {
     phases: BTreeMap<&'static str, Vec<Layer>>,
     #[serde(skip)]
     shown: Vec<Diagnostic>,
+    #[serde(skip)]
+    data_tops: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -128,6 +192,8 @@ pub fn run(args: CheckArgs) -> Result<(), Failure> {
         ));
     }
     let reports: Vec<Report> = files.iter().map(|file| examine(file, &args)).collect();
+    let tops: Vec<String> = reports.iter().flat_map(|report| report.data_tops.clone()).collect();
+    known(&assumed(&args.assume_shape), &tops)?;
     if args.json {
         say(&serde_json::to_string(&reports).map_err(|e| Failure::Input(e.to_string()))?);
     } else {
@@ -162,16 +228,22 @@ fn examine(file: &Path, args: &CheckArgs) -> Report {
     if file.extension().is_some_and(|e| e == "caffemodel") {
         return weights(file);
     }
+    if file.extension().is_some_and(|e| e == "solverstate") {
+        return training_state(file);
+    }
     let source = match read_text(file) {
         Ok(source) => source,
         Err(error) => return report(file, "unreadable", vec![error.diagnostic()], None),
     };
     match FileKind::of(&source) {
-        FileKind::Solver => solver(file, &source),
+        FileKind::Solver => solver(file, &source, args),
         FileKind::Net => net(file, &source, args),
         _ => {
-            let (_, errors) = cortado_proto::text::tree(&source);
-            let shown: Vec<Diagnostic> = errors.iter().map(|e| e.diagnostic()).collect();
+            let (document, errors) = cortado_proto::text::tree(&source);
+            let mut shown: Vec<Diagnostic> = errors.iter().map(|e| e.diagnostic()).collect();
+            if document.root.fields.is_empty() && shown.is_empty() {
+                shown.push(Diagnostic::error("the file holds no layers", None));
+            }
             let mut report = report(file, "other", shown, None);
             if report.verdict == Verdict::Ok {
                 report.verdict = Verdict::Other;
@@ -225,7 +297,23 @@ fn weights(file: &Path) -> Report {
     report
 }
 
-fn solver(file: &Path, source: &std::sync::Arc<Source>) -> Report {
+/// The state of a training: where it is, and where its weights are.
+fn training_state(file: &Path) -> Report {
+    let shown = match wire::read_state(file) {
+        Ok(state) => Diagnostic::note(
+            format!(
+                "iteration {}; its weights are in `{}`; `cortado train --snapshot` goes on from it",
+                state.iter(),
+                state.learned_net()
+            ),
+            None,
+        ),
+        Err(error) => error.diagnostic(),
+    };
+    report(file, "state of a training", vec![shown], None)
+}
+
+fn solver(file: &Path, source: &std::sync::Arc<Source>, args: &CheckArgs) -> Report {
     let mut def = match SolverDef::from_text(source) {
         Ok(def) => def,
         Err(errors) => {
@@ -243,36 +331,101 @@ fn solver(file: &Path, source: &std::sync::Arc<Source>) -> Report {
         }
         Err(other) => shown.push(Diagnostic::error(other.to_string(), None)),
     }
-    let p = &def.param;
-    for (field, path) in [("net", &p.net), ("train_net", &p.train_net)] {
-        let Some(path) = path else { continue };
-        if !cortado::files::resolve(path, Some(file)).exists() {
-            let what = format!("`{path}` is not there: only the solver itself is checked");
-            shown.push(Diagnostic::note(what, def.span_of(field)));
+    // What it knows but does not do.
+    shown.append(&mut def.notes);
+    let subject = lint::Subject::of_text(source).unwrap_or_default();
+    let doubts = lint::lint(&subject).into_iter().filter(|doubt| doubt.level == Level::Warning);
+    shown.extend(doubts.map(|doubt| Diagnostic::warning(doubt.message, doubt.place)));
+    let own = shown.iter().any(|d| d.severity == Severity::Error);
+    let mut data = Vec::new();
+    for error in mistakes_of_nets(&def, file, args, &mut shown, &mut data) {
+        if !shown.contains(&error) {
+            shown.push(error);
         }
     }
-    report(file, "solver", shown, None)
+    let first = shown.iter().find(|d| d.severity == Severity::Error).filter(|_| !own);
+    let cause = first.map(|first| format!("its net is refused: {}", first.message));
+    Report { data_tops: data, ..report(file, "solver", shown, cause) }
+}
+
+/// What is wrong with the nets that a solver trains and tests, found and filtered as training does it.
+fn mistakes_of_nets(
+    def: &SolverDef,
+    file: &Path,
+    args: &CheckArgs,
+    shown: &mut Vec<Diagnostic>,
+    data: &mut Vec<String>,
+) -> Vec<Diagnostic> {
+    let p = &def.param;
+    let mut mistakes = Vec::new();
+    let mut read = |field: &str, path: &str| -> Option<NetDef> {
+        let found = cortado::files::resolve(path, Some(file));
+        if !found.exists() {
+            let what = format!("`{path}` is not there: only the solver itself is checked");
+            shown.push(Diagnostic::note(what, def.span_of(field)));
+            return None;
+        }
+        match read_text(&found) {
+            Ok(source) => {
+                let (net, errors) = NetDef::examine(&source);
+                mistakes.extend(errors.iter().map(|e| e.diagnostic()));
+                net.filter(|_| errors.is_empty())
+            }
+            Err(error) => {
+                mistakes.push(error.diagnostic());
+                None
+            }
+        }
+    };
+    let generic = match &p.net {
+        Some(path) => read("net", path),
+        None => def.net_param(),
+    };
+    let train = match &p.train_net {
+        Some(path) => read("train_net", path),
+        None => def.train_net_param().or_else(|| generic.clone()),
+    };
+    let mut tests: Vec<Option<NetDef>> = def.test_net_params().into_iter().map(Some).collect();
+    for (i, path) in p.test_net.iter().enumerate() {
+        tests.push(read(&format!("test_net[{i}]"), path));
+    }
+    tests.resize(tests.len().max(p.test_iter.len()), generic);
+    let tests = tests.into_iter().enumerate();
+    let tests = tests.map(|(i, net)| (net, Phase::Test, p.test_state.get(i)));
+    let given = assumed(&args.assume_shape);
+    for (net, phase, own) in
+        std::iter::once((train, Phase::Train, p.train_state.as_ref())).chain(tests)
+    {
+        let Some(net) = net else { continue };
+        data.extend(data_tops(&net));
+        let mut state = state(phase, &args.run);
+        if let Some(own) = own {
+            state.level = own.level.unwrap_or(state.level);
+            state.stages.extend(own.stage.iter().cloned());
+        }
+        let options = NetOptions { state, ..NetOptions::new(phase) };
+        let outline = Net::outline(net, &options, &|layer| default_shapes(layer, &given));
+        mistakes.extend(outline.errors.iter().map(NetError::diagnostic));
+    }
+    mistakes
 }
 
 fn net(file: &Path, source: &std::sync::Arc<Source>, args: &CheckArgs) -> Report {
     let (def, errors) = NetDef::examine(source);
     let mut shown: Vec<Diagnostic> = errors.iter().map(|e| e.diagnostic()).collect();
     let Some(def) = def else { return report(file, "net", shown, None) };
+    if def.is_empty() && shown.is_empty() {
+        shown.push(Diagnostic::error("the net holds no layers", None));
+    }
     let text_is_wrong = !shown.is_empty();
     let phases = match args.phase {
         Some(phase) => vec![phase.into()],
         None => vec![Phase::Train, Phase::Test],
     };
     let given = assumed(&args.assume_shape);
-    let data = |layer: &LayerDef| default_shapes(layer, &given);
     let outlines_of = |stages: &[String]| -> Vec<(&'static str, Outline)> {
-        let outline = |&phase: &Phase| {
-            let mut options = NetOptions::new(phase);
-            let stages = stages.to_vec();
-            options.state = NetState { phase, level: args.run.level, stages };
-            let name = if phase == Phase::Train { "TRAIN" } else { "TEST" };
-            (name, Net::outline(def.clone(), &options, &data))
-        };
+        let run = RunArgs { stage: stages.to_vec(), ..args.run.clone() };
+        let outline = |&phase: &Phase| (name_of(phase), outline(&def, phase, &run, &given));
         phases.iter().map(outline).collect()
     };
     // A net for one phase alone is none for the other: dumps of training logs, nets without test data.
@@ -339,7 +492,13 @@ fn net(file: &Path, source: &std::sync::Arc<Source>, args: &CheckArgs) -> Report
     if cause.is_some() {
         shown.push(rest(&def, &missing));
     }
+    shown.extend(
+        lint::unused_blocks(&def)
+            .into_iter()
+            .map(|(message, place)| Diagnostic::warning(message, place)),
+    );
     let mut report = report(file, "net", shown, cause);
+    report.data_tops = data_tops(&def);
     for (phase, outline) in outlines.into_iter().filter(|(_, o)| o.errors.is_empty()) {
         report.phases.insert(phase, outline.layers.into_iter().map(layer).collect());
     }
@@ -347,7 +506,7 @@ fn net(file: &Path, source: &std::sync::Arc<Source>, args: &CheckArgs) -> Report
 }
 
 /// The stages that the rules of a net ask for, each once.
-fn stages(def: &NetDef) -> Vec<String> {
+pub fn stages(def: &NetDef) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let rules = def.layers.iter().flat_map(|layer| layer.include.iter().chain(&layer.exclude));
     for stage in rules.flat_map(|rule| &rule.stage) {
@@ -422,6 +581,7 @@ fn report(
         notes,
         phases: BTreeMap::new(),
         shown,
+        data_tops: Vec::new(),
     }
 }
 

@@ -1,17 +1,19 @@
 //! `cortado classify`.
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use cortado::data::image::{Color, Picture, decode, resize};
+use cortado::data::image::{Color, Picture, check_size, decode, resize};
 use cortado::data::mean::MeanPicture;
+use cortado::files::{MOST_BYTES, read_file, read_lines};
 use cortado::net::Net;
 use cortado_layers::{Phase, Shape};
 use serde_json::json;
 
 use super::log::Progress;
 use super::model::{ModelArgs, PlanArgs};
-use super::{Failure, RunArgs, say};
+use super::{Failure, RunArgs, finite, positive, say};
 
 /// Classify pictures with a deploy net
 #[derive(Args, Debug)]
@@ -29,19 +31,19 @@ pub struct ClassifyArgs {
     labels: Option<PathBuf>,
     /// What is subtracted: a mean file (.binaryproto), or one value per channel, separated by commas
     #[arg(long, value_name = "FILE|B,G,R", allow_hyphen_values = true)]
-    mean: Option<String>,
+    mean: Option<OsString>,
     /// Factor after the subtraction
-    #[arg(long, default_value_t = 1.0, value_name = "X")]
+    #[arg(long, default_value_t = 1.0, value_name = "X", value_parser = finite, allow_negative_numbers = true)]
     scale: f32,
     /// Order of the channels that the net was trained with
     #[arg(long, value_enum, ignore_case = true, default_value = "BGR", value_name = "ORDER")]
     channels: Channels,
     /// Shorter side to resize to before the centre is cut out; without it the whole picture is
     /// resized to the input
-    #[arg(long, value_name = "PIXELS")]
+    #[arg(long, value_name = "PIXELS", value_parser = positive, allow_negative_numbers = true)]
     resize: Option<usize>,
     /// Number of classes to show
-    #[arg(long, default_value_t = 5, value_name = "N")]
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
     top: usize,
     /// Blob that holds the scores; the net's first output unless given
     #[arg(long, value_name = "BLOB")]
@@ -69,6 +71,7 @@ enum Channels {
 pub fn run(args: ClassifyArgs) -> Result<(), Failure> {
     let labels = args.labels.as_deref().map(read_labels).transpose()?;
     let mut net = args.model.load(Phase::Test, &args.run, &args.plan, false)?;
+    args.model.warn_untrained(&net);
     let input = one_input(&net)?;
     if let Some(output) = args.output.as_deref().filter(|name| net.shape(name).is_some()) {
         net.keep(&[output])?;
@@ -130,9 +133,9 @@ fn one_input(net: &Net) -> Result<String, Failure> {
 }
 
 fn read_labels(path: &Path) -> Result<Vec<String>, Failure> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| bad(format!("cannot read `{}`: {e}", path.display())))?;
-    Ok(text.lines().map(|line| line.trim_end().to_owned()).collect())
+    let text =
+        read_lines(path).map_err(|e| bad(format!("cannot read `{}`: {e}", path.display())))?;
+    Ok(text.trim_end().lines().map(|line| line.trim_end().to_owned()).collect())
 }
 
 fn read_picture(
@@ -143,7 +146,7 @@ fn read_picture(
     width: usize,
 ) -> Result<Picture, Failure> {
     let fail = |why: String| bad(format!("cannot read `{}`: {why}", path.display()));
-    let bytes = std::fs::read(path).map_err(|e| fail(e.to_string()))?;
+    let bytes = read_file(path, MOST_BYTES).map_err(|e| fail(e.to_string()))?;
     let color = if channels == 1 { Color::Gray } else { Color::Bgr };
     let picture = decode(&bytes, color).map_err(fail)?;
     let [_, h, w] = picture.shape;
@@ -156,10 +159,12 @@ fn read_picture(
             "--resize {shorter} is smaller than the input, {height}x{width}"
         )));
     }
+    let other = |longer: usize, side: usize| longer.saturating_mul(shorter) / side;
     let (h, w) = match h < w {
-        true => (shorter, w * shorter / h),
-        false => (h * shorter / w, shorter),
+        true => (shorter, other(w, h)),
+        false => (other(h, w), shorter),
     };
+    check_size(h, w).map_err(|why| Failure::Usage(format!("--resize {shorter}: {why}")))?;
     Ok(centre(&resize(&picture, h, w), height, width))
 }
 
@@ -176,25 +181,34 @@ fn centre(picture: &Picture, height: usize, width: usize) -> Picture {
 struct Mean(Vec<f32>);
 
 impl Mean {
-    fn parse(given: Option<&str>, [channels, height, width]: [usize; 3]) -> Result<Mean, Failure> {
+    fn parse(
+        given: Option<&OsStr>,
+        [channels, height, width]: [usize; 3],
+    ) -> Result<Mean, Failure> {
         let plane = height * width;
         let Some(given) = given else { return Ok(Mean(vec![0.0; channels * plane])) };
-        let numbers: Result<Vec<f32>, _> =
-            given.split(',').map(|part| part.trim().parse()).collect();
+        let file = Path::new(given);
+        let shown = file.display();
+        let numbers: Option<Vec<f32>> = given
+            .to_str()
+            .and_then(|text| text.split(',').map(|part| part.trim().parse().ok()).collect());
         let per_channel = match numbers {
-            Ok(values) if values.len() == channels => values,
-            Ok(values) if values.len() == 1 => vec![values[0]; channels],
-            Ok(values) => {
+            Some(values) if values.iter().any(|value| !value.is_finite()) => {
+                return Err(Failure::Usage(format!("--mean {shown}: finite numbers are wanted")));
+            }
+            Some(values) if values.len() == channels => values,
+            Some(values) if values.len() == 1 => vec![values[0]; channels],
+            Some(values) => {
                 let why =
                     format!("--mean has {} values, the input {channels} channels", values.len());
                 return Err(Failure::Usage(why));
             }
-            Err(_) => {
-                let mean = MeanPicture::read(Path::new(given)).map_err(bad)?;
+            None => {
+                let mean = MeanPicture::read(file).map_err(bad)?;
                 if mean.shape[0] != channels {
                     let shape = Shape::new(&mean.shape);
                     return Err(bad(format!(
-                        "`{given}` is {shape}, the input has {channels} channels"
+                        "`{shown}` is {shape}, the input has {channels} channels"
                     )));
                 }
                 if mean.shape == [channels, height, width] {
@@ -235,9 +249,10 @@ fn best(net: &Net, args: &ClassifyArgs, labels: Option<&[String]>) -> Result<Vec
     let blob = net.blob(name).ok_or_else(|| {
         bad(format!("the net has no blob `{name}`; its outputs are {}", outputs.join(", ")))
     })?;
-    if let Some(labels) = labels.filter(|labels| labels.len() < blob.data.len()) {
+    if let Some(labels) = labels.filter(|labels| labels.len() != blob.data.len()) {
         let (found, wanted) = (labels.len(), blob.data.len());
-        return Err(bad(format!("there are {found} labels, `{name}` has {wanted} scores")));
+        let file = args.labels.as_deref().unwrap_or(Path::new("")).display();
+        return Err(bad(format!("`{file}` has {found} labels, `{name}` {wanted} scores")));
     }
     let mut order: Vec<usize> = (0..blob.data.len()).collect();
     order.sort_by(|&a, &b| blob.data[b].total_cmp(&blob.data[a]).then(a.cmp(&b)));

@@ -45,7 +45,7 @@ pub fn run(args: ComputeMeanArgs) -> Result<(), Failure> {
     args.run.note();
     let progress = Progress::new(0, "summing up");
     let mut tell = |done: u64, of: Option<u64>| progress.set_of(done, of);
-    let pool = args.run.pool();
+    let pool = args.run.pool()?;
     if !(args.zca_eps > 0.0 && args.zca_eps.is_finite()) {
         let why = format!("--zca-eps is {}; more than 0 is wanted", args.zca_eps);
         return Err(Failure::Usage(why));

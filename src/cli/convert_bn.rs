@@ -35,7 +35,7 @@ pub struct ConvertBnArgs {
 
 /// Runs the command.
 pub fn run(args: ConvertBnArgs) -> Result<(), Failure> {
-    let given = args.proof.given(&args.run);
+    let given = args.proof.given(&args.run)?;
     args.run.note();
     let files = args.weights.first().cloned().into_iter().collect::<Vec<_>>();
     let outputs: Vec<&Path> =

@@ -1,5 +1,6 @@
 //! `cortado convert-imageset`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
@@ -8,7 +9,7 @@ use cortado::tools::imageset::{ImageSet, convert};
 use serde_json::json;
 
 use super::log::{self, Progress};
-use super::{Failure, RunArgs, say};
+use super::{Failure, RunArgs, say, whole};
 
 /// Make a database of the pictures that a list names
 #[derive(Args, Debug)]
@@ -22,7 +23,7 @@ use super::{Failure, RunArgs, say};
 pub struct ConvertImagesetArgs {
     /// Folder before every path of the list
     #[arg(value_name = "ROOTFOLDER")]
-    root: String,
+    root: OsString,
     /// The list
     #[arg(value_name = "LISTFILE")]
     list: PathBuf,
@@ -42,10 +43,10 @@ pub struct ConvertImagesetArgs {
     #[arg(long, default_value = "lmdb", value_parser = Backend::named)]
     backend: Backend,
     /// Width that pictures are resized to
-    #[arg(long, default_value_t = 0, value_name = "PIXELS")]
+    #[arg(long, default_value_t = 0, value_name = "PIXELS", value_parser = whole, allow_negative_numbers = true)]
     resize_width: usize,
     /// Height that pictures are resized to
-    #[arg(long, default_value_t = 0, value_name = "PIXELS")]
+    #[arg(long, default_value_t = 0, value_name = "PIXELS", value_parser = whole, allow_negative_numbers = true)]
     resize_height: usize,
     /// All pictures must have one size
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", action = ArgAction::Set, value_name = "BOOL", value_parser = clap::builder::BoolishValueParser::new(), hide_possible_values = true)]
@@ -86,7 +87,7 @@ pub fn run(args: ConvertImagesetArgs) -> Result<(), Failure> {
     args.run.note();
     let progress = Progress::new(0, "converting");
     let mut tell = |done: u64, of: Option<u64>| progress.set_of(done, of);
-    let pool = args.run.pool();
+    let pool = args.run.pool()?;
     let done = pool.install(|| convert(&args.list, &args.to, &set, &mut tell))?;
     drop(progress);
     done.skipped.iter().for_each(|why| log::line(&format!("left out: {why}")));

@@ -25,6 +25,7 @@ pub struct DbArgs {
 #[derive(Subcommand, Debug)]
 enum Action {
     /// List the records: number, key, label, shape
+    #[command(after_help = "Example:\n  cortado db list train_lmdb --limit 10")]
     List {
         /// The database
         db: PathBuf,
@@ -36,6 +37,7 @@ enum Action {
         json: bool,
     },
     /// Show one record, as numbers or as a picture
+    #[command(after_help = "Example:\n  cortado db show train_lmdb 3 --output picture.png")]
     Show {
         /// The database
         db: PathBuf,
@@ -49,6 +51,7 @@ enum Action {
         json: bool,
     },
     /// Decode every record and tell those that are damaged
+    #[command(after_help = "Example:\n  cortado db verify train_lmdb")]
     Verify {
         /// The database
         db: PathBuf,
@@ -57,6 +60,7 @@ enum Action {
         json: bool,
     },
     /// Copy a database, also to another kind
+    #[command(after_help = "Example:\n  cortado db copy train_leveldb train_lmdb")]
     Copy {
         /// The database
         from: PathBuf,
@@ -66,6 +70,7 @@ enum Action {
         new: NewArgs,
     },
     /// Write the records in a random order
+    #[command(after_help = "Example:\n  cortado db shuffle train_lmdb shuffled_lmdb --seed 7")]
     Shuffle {
         /// The database
         from: PathBuf,

@@ -4,16 +4,19 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use clap::Args;
-use cortado::net::{Assumed, default_shapes};
-use cortado_proto::caffe::{BlobShape, InputParameter, LayerParameter, NetStateRule, Phase};
+use cortado::net::{Assumed, NetError, NetErrorKind, default_shapes};
+use cortado_layers::{LayerDef, Phase, Shape};
+use cortado_proto::caffe::{self, BlobShape, InputParameter, LayerParameter, NetStateRule};
 use cortado_proto::{NetDef, text, wire};
 use serde_json::json;
 
-use super::{Failure, check, log, say, skeleton};
+use super::model::{folder_for, read_net};
+use super::{Failure, RunArgs, check, log, say, skeleton};
 
 /// Make a deploy net from a training net: Input for the data, no losses, Softmax for its loss
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  cortado deploy train_val.prototxt -o deploy.prototxt\n  \
+                        cortado deploy --stage test train_val.prototxt -o deploy.prototxt\n  \
                         cortado deploy --reverse deploy.prototxt -o train_val.prototxt")]
 pub struct DeployArgs {
     /// The net that trains and tests (with --reverse, the deploy net)
@@ -31,41 +34,99 @@ pub struct DeployArgs {
     /// Print what was done as JSON
     #[arg(long, requires = "output")]
     json: bool,
+    #[command(flatten)]
+    run: RunArgs,
 }
 
 /// Runs the command.
 pub fn run(args: DeployArgs) -> Result<(), Failure> {
-    let mut def = NetDef::read(&args.file)?;
+    args.output.as_deref().map_or(Ok(()), folder_for)?;
+    let mut def = read_net(&args.file)?;
     cortado_proto::upgrade::net(&mut def)?;
     if args.reverse {
-        let made = skeleton::reverse(&mut def);
-        if made.is_empty() {
-            let file = args.file.display();
-            return Err(Failure::Input(format!(
-                "error: `{file}` has neither an input nor a Softmax or Sigmoid at its end: it is no deploy net"
-            )));
-        }
-        match args.json {
-            true => say(&json!({ "path": args.output, "made": made }).to_string()),
-            false => log::plain(&format!(
-                "made: {}; the sources and batch sizes are placeholders",
-                made.join(", ")
-            )),
-        }
-        return write(&def, args.output);
+        return reverse(def, args);
     }
-    let dropped = deploy(&mut def, &check::assumed(&args.assume_shape));
-    if def.layers.is_empty() {
-        let file = args.file.display();
-        return Err(Failure::Input(format!(
-            "error: `{file}` has no layer that a deploy net keeps"
-        )));
-    }
+    let given = check::assumed(&args.assume_shape);
+    check::known(&given, &tops(&def))?;
+    let stages = check::stages(&def);
+    let Made { def, dropped, left_out, guessed, mistakes } = best(&def, &args, &given)?;
+    let shapes = |e: &NetError| matches!(e.kind, NetErrorKind::Layer(_));
+    let hint = match guessed.first().filter(|_| mistakes.iter().any(shapes)) {
+        Some((blob, shape)) => format!(
+            "; `{blob}` is taken to be {shape}, `--assume-shape {blob}=NxCxHxW` says what it is"
+        ),
+        None if !stages.is_empty() => {
+            format!(
+                "; there are rules that ask for stages: `--stage {}`",
+                stages.join("`, `--stage ")
+            )
+        }
+        None => String::new(),
+    };
+    judge(&mistakes, &args, &hint)?;
     match args.json {
-        true => say(&json!({ "path": args.output, "dropped": dropped }).to_string()),
+        true => {
+            let report = json!({ "path": args.output, "dropped": dropped, "left_out": left_out });
+            say(&report.to_string());
+        }
+        false if dropped.is_empty() => log::plain("nothing was dropped"),
         false => log::plain(&format!("dropped: {}", dropped.join(", "))),
     }
+    left_out.iter().for_each(|what| log::plain(&format!("note: {what}")));
     write(&def, args.output)
+}
+
+/// The other way.
+fn reverse(mut def: NetDef, args: DeployArgs) -> Result<(), Failure> {
+    let file = args.file.display();
+    let deployed = check::outline(&def, Phase::Test, &args.run, &Assumed::default());
+    let is_fed = def.layers.iter().any(|layer| layer.r#type() == "Input");
+    if is_fed || deployed.errors.is_empty() {
+        judge(&deployed.errors, &args, "")?;
+    }
+    let made = skeleton::reverse(&mut def, &deployed);
+    let Some(made) = made.filter(|_| is_fed || deployed.errors.is_empty()) else {
+        return Err(Failure::Input(format!(
+            "error: `{file}` has neither an input nor a Softmax or Sigmoid at its end: it is no deploy net"
+        )));
+    };
+    for (phase, shapes) in [Phase::Train, Phase::Test].into_iter().zip(&made.shapes) {
+        let given = Assumed { blobs: shapes.clone(), ..Assumed::default() };
+        judge(&check::outline(&def, phase, &args.run, &given).errors, &args, "")?;
+    }
+    match args.json {
+        true => {
+            let report = json!({ "path": args.output, "made": made.done, "left": made.left });
+            say(&report.to_string());
+        }
+        false => log::plain(&format!(
+            "made: {}; the sources and batch sizes are placeholders",
+            made.done.join(", ")
+        )),
+    }
+    made.left.iter().for_each(|what| log::plain(&format!("note: {what}")));
+    write(&def, args.output)
+}
+
+/// Fails where what was made does not load.
+fn judge(mistakes: &[NetError], args: &DeployArgs, hint: &str) -> Result<(), Failure> {
+    if mistakes.is_empty() {
+        return Ok(());
+    }
+    let file = args.file.display();
+    let unknown = |e: &&NetError| {
+        matches!(e.kind, NetErrorKind::UnknownType(_)) || e.type_name.as_deref() == Some("Python")
+    };
+    if let Some(unknown) = mistakes.iter().find(unknown) {
+        let why = &unknown.kind;
+        log::plain(&format!("warning: whether the net loads can't be told: {why}"));
+        return Ok(());
+    }
+    let mut told: Vec<String> = mistakes.iter().map(|e| e.diagnostic().to_string()).collect();
+    told.push(format!(
+        "error: what would be made of `{file}` does not load: nothing is written{hint}"
+    ));
+    Err(Failure::Input(told.join("\n\n")))
 }
 
 fn write(def: &NetDef, output: Option<PathBuf>) -> Result<(), Failure> {
@@ -77,12 +138,57 @@ fn write(def: &NetDef, output: Option<PathBuf>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether a layer belongs to the net that runs, without stages.
-fn in_test(layer: &LayerParameter) -> bool {
+/// A deploy net, and what became of the rest.
+struct Made {
+    def: NetDef,
+    dropped: Vec<String>,
+    /// What data layers did to their values, with the flags that do it now.
+    left_out: Vec<String>,
+    /// Shapes of inputs that nobody gave.
+    guessed: Vec<(String, Shape)>,
+    mistakes: Vec<NetError>,
+}
+
+/// The deploy net with the fewest mistakes: of the layers that test or, where those are none, of those
+/// that train; of one item, or of as many as the layers of the file ask for.
+fn best(def: &NetDef, args: &DeployArgs, given: &Assumed) -> Result<Made, Failure> {
+    let mut best: Option<(Phase, Made)> = None;
+    for (phase, one) in
+        [(Phase::Test, true), (Phase::Test, false), (Phase::Train, true), (Phase::Train, false)]
+    {
+        let mut made = deploy(def.clone(), phase, one, args, given);
+        if made.def.layers.is_empty() {
+            continue;
+        }
+        made.mistakes =
+            check::outline(&made.def, Phase::Test, &args.run, &Assumed::default()).errors;
+        if made.mistakes.is_empty() {
+            best = Some((phase, made));
+            break;
+        }
+        best = best.or(Some((phase, made)));
+    }
+    let Some((phase, made)) = best else {
+        let file = args.file.display();
+        return Err(Failure::Input(format!(
+            "error: `{file}` has no layer that a deploy net keeps"
+        )));
+    };
+    if phase == Phase::Train {
+        log::plain("note: the layers are those of phase TRAIN: those of TEST alone make no net");
+    }
+    Ok(made)
+}
+
+/// Whether a layer belongs to the net that runs.
+fn belongs(layer: &LayerParameter, phase: Phase, run: &RunArgs) -> bool {
     let fits = |rule: &NetStateRule| {
-        let phase = rule.phase.is_none() || rule.phase() == Phase::Test;
-        let level = rule.min_level() <= 0 && rule.max_level.is_none_or(|max| max >= 0);
-        phase && level && rule.stage.is_empty()
+        let phase = rule.phase.is_none()
+            || (rule.phase() == caffe::Phase::Train) == (phase == Phase::Train);
+        let level = rule.min_level.is_none_or(|min| run.level >= min)
+            && rule.max_level.is_none_or(|max| run.level <= max);
+        let has = |stage: &String| run.stage.contains(stage);
+        phase && level && rule.stage.iter().all(has) && !rule.not_stage.iter().any(has)
     };
     match layer.include.is_empty() {
         true => !layer.exclude.iter().any(fits),
@@ -104,15 +210,69 @@ fn measures(layer: &LayerParameter) -> bool {
     name.contains("Loss") || matches!(name, "Accuracy" | "DetectionEvaluate" | "HDF5Output")
 }
 
-/// Strips a net in place; names of what was dropped.
-fn deploy(def: &mut NetDef, given: &Assumed) -> Vec<String> {
-    let mut dropped = Vec::new();
-    let data = |layer: &LayerParameter| {
-        default_shapes(&layer.clone().into(), given).filter(|shapes| !shapes.is_empty())
+/// Blobs whose shapes can be given.
+fn tops(def: &NetDef) -> Vec<String> {
+    let reads = |l: &&LayerDef| data_of(l, true, &Assumed::default()).is_some();
+    def.layers.iter().filter(reads).flat_map(|layer| layer.top.clone()).collect()
+}
+
+/// Shapes of what a layer reads from outside; made-up data counts where there is no other.
+fn data_of(layer: &LayerDef, made_up: bool, given: &Assumed) -> Option<Vec<Shape>> {
+    let dummy = layer.dummy_data_param.as_ref().filter(|_| layer.r#type() == "DummyData");
+    let Some(p) = dummy.filter(|_| made_up) else {
+        return default_shapes(layer, given).filter(|shapes| !shapes.is_empty());
     };
+    let axis = |list: &[u32], i: usize| list.get(i).or(list.first()).map_or(1, |&d| d as usize);
+    let of_top = |(i, top): (usize, &String)| {
+        let own = match p.shape.get(i).or(p.shape.first()) {
+            Some(shape) => Shape::from_file(&shape.dim).unwrap_or_default(),
+            None => {
+                Shape::new(&[&p.num, &p.channels, &p.height, &p.width].map(|list| axis(list, i)))
+            }
+        };
+        let named = given.blobs.iter().find(|(name, _)| name == top).map(|(_, shape)| shape);
+        named.or(given.first.as_ref().filter(|_| i == 0)).cloned().unwrap_or(own)
+    };
+    Some(layer.top.iter().enumerate().map(of_top).collect())
+}
+
+/// What a data layer does to its values, which a deploy net leaves to whoever feeds it.
+fn transform(layer: &LayerDef) -> Option<String> {
+    let p = layer.transform_param.as_ref()?;
+    let (mut what, mut flags) = (Vec::new(), Vec::new());
+    if !p.mean_value.is_empty() {
+        let values: Vec<String> = p.mean_value.iter().map(f32::to_string).collect();
+        what.push(format!("`mean_value` {}", values.join(", ")));
+        flags.push(format!("--mean {}", values.join(",")));
+    }
+    if p.mean_file.is_some() {
+        what.push(format!("`mean_file` {}", p.mean_file()));
+        flags.push(format!("--mean {}", p.mean_file()));
+    }
+    if p.scale() != 1.0 {
+        what.push(format!("`scale` {}", p.scale()));
+        flags.push(format!("--scale {}", p.scale()));
+    }
+    let (name, what, flags) = (layer.name(), what.join(" and "), flags.join(" "));
+    (!what.is_empty()).then(|| {
+        format!(
+            "a deploy net leaves out {what} of `{name}`: `cortado classify {flags}` does the same"
+        )
+    })
+}
+
+/// Turns a net into one that runs, on one item at a time or on as many as it trains with.
+fn deploy(mut def: NetDef, phase: Phase, one: bool, args: &DeployArgs, given: &Assumed) -> Made {
+    let (mut dropped, mut left_out) = (Vec::new(), Vec::new());
+    let mut guessed: Vec<(String, Shape)> = Vec::new();
+    let fed = |l: &LayerDef| l.r#type() == "Input" || data_of(l, false, given).is_some();
+    let made_up = !def.layers.iter().any(fed);
+    let data = |layer: &LayerDef| data_of(layer, made_up, given);
+    let runs = |layer: &LayerDef| belongs(layer, phase, &args.run);
     // Training data stands in where the net has no data to test.
-    let tests = def.layers.iter().any(|l| in_test(l) && data(l).is_some());
-    def.layers.retain(|l| in_test(l) || (!tests && data(l).is_some()));
+    let tests = def.layers.iter().any(|l| runs(l) && data(l).is_some());
+    let trains = |l: &LayerDef| belongs(l, Phase::Train, &args.run) && data(l).is_some();
+    def.layers.retain(|l| runs(l) || (!tests && trains(l)));
     let heads = def.layers.iter().filter(|l| head(l.r#type()).is_some()).count();
     let read_by_net: HashSet<String> = def
         .layers
@@ -120,23 +280,41 @@ fn deploy(def: &mut NetDef, given: &Assumed) -> Vec<String> {
         .filter(|l| !measures(l) && l.r#type() != "Silence")
         .flat_map(|l| l.bottom.clone())
         .collect();
+    let taken: HashSet<String> = def
+        .layers
+        .iter()
+        .filter(|l| !measures(l))
+        .flat_map(|l| l.top.iter().cloned().chain([l.name().to_owned()]))
+        .collect();
     let mut gone: HashSet<String> = HashSet::new();
-    let mut seen_heads: HashSet<String> = HashSet::new();
-    let mut kept = Vec::with_capacity(def.layers.len());
+    // The heads that there are, by type and by what they read.
+    let mut seen_heads: HashSet<(String, String)> = def
+        .layers
+        .iter()
+        .filter_map(|l| Some((l.r#type().to_owned(), l.bottom.first()?.clone())))
+        .collect();
+    let mut kept: Vec<LayerDef> = Vec::with_capacity(def.layers.len());
     for mut layer in std::mem::take(&mut def.layers) {
         let name = layer.name().to_owned();
         if let Some(shapes) = data(&layer) {
+            left_out.extend(transform(&layer).filter(|what| !left_out.contains(what)));
             let all: Vec<String> = layer.top.clone();
-            let is_label = |(i, top): &(usize, &String)| *i > 0 && top.contains("label");
             for (i, (top, shape)) in all.iter().zip(&shapes).enumerate() {
-                let label = is_label(&(i, top)) || !read_by_net.contains(top);
-                if label {
+                let is_label = i > 0 && top.contains("label");
+                if is_label || !read_by_net.contains(top) {
                     gone.insert(top.clone());
                     continue;
                 }
+                if kept.iter().any(|l| l.r#type() == "Input" && l.top.contains(top)) {
+                    continue;
+                }
+                let is_given = given.first.is_some() || given.blobs.iter().any(|(b, _)| b == top);
                 let mut dim: Vec<i64> = shape.iter().map(|&d| d as i64).collect();
-                if let (Some(batch), None) = (dim.first_mut(), &given.first) {
+                if let (Some(batch), false, true) = (dim.first_mut(), is_given, one) {
                     *batch = 1;
+                }
+                if !is_given {
+                    guessed.push((top.clone(), Shape::from_file(&dim).unwrap_or_default()));
                 }
                 layer.param = LayerParameter {
                     name: Some(top.clone()),
@@ -153,11 +331,12 @@ fn deploy(def: &mut NetDef, given: &Assumed) -> Vec<String> {
         if let Some(type_name) = head(layer.r#type()) {
             let bottom = layer.bottom.first().cloned().unwrap_or_default();
             dropped.push(name.clone());
-            if gone.contains(&bottom) || !seen_heads.insert(bottom.clone()) {
+            let is_new = seen_heads.insert((type_name.to_owned(), bottom.clone()));
+            if gone.contains(&bottom) || !is_new {
                 continue;
             }
             // Alone it is called as published deploy nets call it.
-            let name = if heads == 1 { "prob".to_owned() } else { name };
+            let name = if heads == 1 && !taken.contains("prob") { "prob".to_owned() } else { name };
             layer.param = LayerParameter {
                 name: Some(name.clone()),
                 r#type: Some(type_name.to_owned()),
@@ -186,5 +365,5 @@ fn deploy(def: &mut NetDef, given: &Assumed) -> Vec<String> {
         kept.push(layer);
     }
     def.layers = kept;
-    dropped
+    Made { def, dropped, left_out, guessed, mistakes: Vec::new() }
 }

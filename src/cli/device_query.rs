@@ -1,6 +1,7 @@
 //! `cortado device-query`.
 
 use clap::Args;
+use cortado::machine::{listed, physical};
 use serde_json::json;
 
 use super::{Failure, say};
@@ -23,10 +24,7 @@ pub fn run(args: DeviceQueryArgs) -> Result<(), Failure> {
     let sets: Vec<&str> = cortado_kernels::available().iter().map(|set| set.isa()).collect();
     let used = cortado_kernels::kernels().isa();
     let processor = listed("/proc/cpuinfo", "model name");
-    let memory = listed("/proc/meminfo", "MemTotal").and_then(|text| {
-        let kilobytes: u64 = text.split_whitespace().next()?.parse().ok()?;
-        Some(kilobytes << 10)
-    });
+    let memory = physical();
     if args.json {
         let report = json!({
             "processor": processor, "threads": threads, "isa": used, "available": sets,
@@ -46,11 +44,4 @@ pub fn run(args: DeviceQueryArgs) -> Result<(), Failure> {
         say(&format!("Device id {gpu}:       no GPU is used; everything runs on the CPU"));
     }
     Ok(())
-}
-
-/// What stands behind a name in a file of the system, where it has one.
-fn listed(path: &str, name: &str) -> Option<String> {
-    let text = std::fs::read_to_string(path).ok()?;
-    let line = text.lines().find(|line| line.starts_with(name))?;
-    Some(line.split_once(':')?.1.trim().to_owned())
 }

@@ -4,17 +4,19 @@ use std::path::PathBuf;
 
 use clap::Args;
 use cortado::draw::Graph;
-use cortado::net::{NetOptions, NetState};
+use cortado::net::{Assumed, NetOptions};
 use cortado_layers::Shape;
-use cortado_proto::{NetDef, wire};
+use cortado_proto::wire;
 use serde_json::json;
 
+use super::model::{folder_for, read_net};
 use super::time::PhaseArg;
 use super::{Failure, RunArgs, check, log, say};
 
 /// Draw a net: layers that run as one in one box, with shapes and numbers of parameters
 #[derive(Args, Debug)]
 #[command(
+    alias = "draw_net",
     after_help = "Examples:\n  cortado draw models/resnet50/deploy.prototxt -o resnet50.svg\n  \
                         cortado draw train_val.prototxt --phase TRAIN -o net.png"
 )]
@@ -25,9 +27,9 @@ pub struct DrawArgs {
     /// Where the picture goes; its ending tells the kind: .svg, .png, .html or .dot
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// Phase of the net
-    #[arg(long, value_enum, ignore_case = true, default_value = "TEST", value_name = "PHASE")]
-    phase: PhaseArg,
+    /// Phase of the net [default: TEST, or TRAIN where only that builds]
+    #[arg(long, value_enum, ignore_case = true, value_name = "PHASE")]
+    phase: Option<PhaseArg>,
     /// Shape of what data layers read, where their fields do not say it
     #[arg(long, value_name = "NxCxHxW", value_parser = check::shape)]
     assume_shape: Option<Shape>,
@@ -54,19 +56,22 @@ pub fn run(args: DrawArgs) -> Result<(), Failure> {
     if !(args.scale > 0.0) {
         return Err(Failure::Usage(format!("--scale is above 0, found {}", args.scale)));
     }
-    let mut options = NetOptions::new(args.phase.into());
-    let phase = options.state.phase;
-    options.state = NetState { phase, level: args.run.level, stages: args.run.stage.clone() };
-    let graph = Graph::of(NetDef::read(&args.file)?, &options, args.assume_shape.as_ref())?;
+    folder_for(&args.output)?;
+    let def = read_net(&args.file)?;
+    let given = Assumed { first: args.assume_shape.clone(), ..Assumed::default() };
+    let phase = check::shown_phase(&def, args.phase, &args.run, &given);
+    let options = NetOptions { state: check::state(phase, &args.run), ..NetOptions::new(phase) };
+    let graph = Graph::of(def, &options, args.assume_shape.as_ref())?;
     if graph.nodes.is_empty() {
         let file = args.file.display();
         return Err(Failure::Input(format!("error: `{file}` has no layer in this phase")));
     }
     if graph.mistakes > 0 {
         let file = args.file.display();
+        let phase = check::name_of(phase);
         log::plain(&format!(
-            "the net has mistakes: what depends on them is drawn without shapes \
-             (`cortado check {file}` tells them)"
+            "in phase {phase} the net has mistakes: what depends on them is drawn without shapes \
+             (`cortado check --phase {phase} {file}` tells them)"
         ));
     }
     let bytes = match ending.as_str() {

@@ -8,7 +8,7 @@ use cortado::net::{NetOptions, NetState};
 use cortado_layers::{Phase, Shape};
 use serde_json::json;
 
-use super::{Failure, RunArgs, check, log, say};
+use super::{Failure, RunArgs, check, log, say, tolerance};
 
 /// Fold BatchNorm, Scale and Bias into the layers beside them, and prove that the outputs stay
 #[derive(Args, Debug)]
@@ -37,7 +37,7 @@ pub struct FoldArgs {
 #[derive(Args, Clone, Debug)]
 pub struct ProofArgs {
     /// Largest relative difference of an output on noise; nothing is written beyond it
-    #[arg(long, default_value_t = 1e-4, value_name = "ERROR")]
+    #[arg(long, default_value_t = 1e-4, value_name = "ERROR", value_parser = tolerance, allow_negative_numbers = true)]
     tolerance: f64,
     /// Shape of what data layers read, where their fields do not say it
     #[arg(long, value_name = "NxCxHxW", value_parser = check::shape)]
@@ -46,12 +46,12 @@ pub struct ProofArgs {
 
 impl ProofArgs {
     /// How nets are built for the comparison.
-    pub fn given(&self, run: &RunArgs) -> Given {
+    pub fn given(&self, run: &RunArgs) -> Result<Given, Failure> {
         let mut options = NetOptions::new(Phase::Test);
         options.state =
             NetState { phase: Phase::Test, level: run.level, stages: run.stage.clone() };
-        options.pool = run.pool();
-        Given { options, assumed: self.assume_shape.clone() }
+        options.pool = run.pool()?;
+        Ok(Given { options, assumed: self.assume_shape.clone() })
     }
 
     /// Prints the differences; fails where one is too large.
@@ -78,9 +78,34 @@ impl ProofArgs {
     }
 }
 
+/// Copies that the net makes for several readers are told by the blob that they are copies of.
+fn by_their_own_names(errors: Vec<OutputError>, trained: &Trained) -> Vec<OutputError> {
+    let copies: Vec<(String, &String)> = trained
+        .layers
+        .iter()
+        .flat_map(|layer| {
+            let name = layer.def.name();
+            let tops = layer.def.top.iter().enumerate();
+            tops.map(move |(i, top)| (format!("{top}_{name}_{i}_split_"), top))
+        })
+        .collect();
+    let mut told: Vec<OutputError> = Vec::new();
+    for mut error in errors {
+        let copy = copies.iter().find(|(prefix, _)| error.blob.starts_with(prefix));
+        if let Some((prefix, top)) = copy {
+            let rest = error.blob[prefix.len()..].trim_start_matches(|c: char| c.is_ascii_digit());
+            error.blob = format!("{top}{rest}");
+        }
+        if !told.iter().any(|known| known.blob == error.blob) {
+            told.push(error);
+        }
+    }
+    told
+}
+
 /// Runs the command.
 pub fn run(args: FoldArgs) -> Result<(), Failure> {
-    let given = args.proof.given(&args.run);
+    let given = args.proof.given(&args.run)?;
     args.run.note();
     let outputs: Vec<&Path> = args.output.iter().map(PathBuf::as_path).collect();
     batch_norm::check_outputs(&outputs, &[&args.net, &args.weights])?;
@@ -92,7 +117,7 @@ pub fn run(args: FoldArgs) -> Result<(), Failure> {
     }
     let folded = batch_norm::fold(&trained);
     let (after, mut net) = trained.rebuilt(folded.text.clone(), &folded.blobs, &given)?;
-    let errors = batch_norm::compare(&mut before, &mut net)?;
+    let errors = by_their_own_names(batch_norm::compare(&mut before, &mut net)?, &trained);
     if args.json {
         let report = json!({
             "folded": folded.folds,

@@ -71,6 +71,11 @@ pub fn run(args: LintArgs) -> Result<(), Failure> {
             false => files.push(path.clone()),
         }
     }
+    if files.is_empty() {
+        return Err(Failure::Input(
+            "error: there is no .prototxt file in these folders".to_owned(),
+        ));
+    }
     let mut all: Vec<Told> = Vec::new();
     let mut broken: Vec<String> = Vec::new();
     for file in &files {

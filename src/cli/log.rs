@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use cortado_proto::printable;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Zoned;
 
@@ -19,8 +20,9 @@ pub fn line(text: &str) {
     }
 }
 
-/// A line as it is.
+/// A line as it is, but for what would move a terminal's cursor.
 pub fn plain(text: &str) {
+    let text = printable(text);
     let bar = BAR.lock().ok().and_then(|bar| bar.clone());
     // When stderr is gone there is nobody left to tell.
     let write = || drop(writeln!(std::io::stderr(), "{text}"));

@@ -41,7 +41,8 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use cortado::Error;
-use cortado::net::threads;
+use cortado::net::{default_memory, threads};
+use cortado_proto::printable;
 use rayon::ThreadPool;
 
 /// What a command ends with when it fails.
@@ -134,7 +135,7 @@ enum Command {
 #[derive(Args, Clone, Debug)]
 pub struct RunArgs {
     /// Number of threads, 0 for one per core; results do not depend on it
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = thread_count, allow_negative_numbers = true)]
     threads: usize,
     /// Level of the net, for its `include` and `exclude` rules
     #[arg(long, default_value_t = 0, value_name = "N", allow_hyphen_values = true)]
@@ -142,12 +143,43 @@ pub struct RunArgs {
     /// Stages of the net, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "A,B")]
     stage: Vec<String>,
-    /// Memory a net may take, such as 500M or 8G; more is an error before anything is allocated
-    #[arg(long, default_value = "64G", value_name = "SIZE", value_parser = size)]
+    /// Memory a net may take, such as 500M or 8G; more is an error before anything is allocated. Without it
+    /// what the machine has, up to 64G
+    #[arg(long, default_value_t = default_memory(), hide_default_value = true, value_name = "SIZE", value_parser = size)]
     max_memory: u64,
     /// Accepted for compatibility and ignored: everything runs on the CPU
     #[arg(long, value_name = "ID", hide = true)]
     gpu: Option<String>,
+}
+
+/// A number that is one: neither infinite nor NaN.
+fn finite(text: &str) -> Result<f32, String> {
+    let number = text.parse().ok().filter(|number: &f32| number.is_finite());
+    number.ok_or_else(|| format!("wants a finite number, found `{text}`"))
+}
+
+/// The largest difference that counts as none.
+fn tolerance(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|&number: &f64| number >= 0.0);
+    number.ok_or_else(|| format!("wants a number of 0 or more, found `{text}`"))
+}
+
+/// A whole number.
+fn whole(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| format!("wants a whole number of 0 or more, found `{text}`"))
+}
+
+/// A number from 1 on.
+fn positive(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|&number: &usize| number > 0);
+    number.ok_or_else(|| format!("wants a whole number of 1 or more, found `{text}`"))
+}
+
+/// A number of threads.
+fn thread_count(text: &str) -> Result<usize, String> {
+    let most = threads::most();
+    let count = text.parse().ok().filter(|&count| count <= most);
+    count.ok_or_else(|| format!("wants a number of threads up to {most}, found `{text}`"))
 }
 
 /// A number of bytes: `1000`, `500M`, `8G`.
@@ -171,8 +203,13 @@ fn size(text: &str) -> Result<u64, String> {
 }
 
 impl RunArgs {
-    fn pool(&self) -> Arc<ThreadPool> {
-        if self.threads == 0 { threads::default_pool() } else { threads::pool(self.threads) }
+    fn pool(&self) -> Result<Arc<ThreadPool>, Failure> {
+        match self.threads {
+            0 => Ok(threads::default_pool()),
+            count => {
+                threads::try_pool(count).map_err(|why| Failure::Input(format!("error: {why}")))
+            }
+        }
     }
 
     /// Says once what was ignored.
@@ -193,8 +230,11 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(spelling::rewritten(arguments)) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version go to stdout and are no failure; a closed pipe is none either.
-            let _ = error.print();
+            // Help and version go to stdout and are no failure.
+            match error.print() {
+                Err(why) if !error.use_stderr() => unsaid(&why),
+                _ => {}
+            }
             return ExitCode::from(error.exit_code() as u8);
         }
     };
@@ -242,10 +282,21 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 
 /// Prints to stdout; a reader who closed the pipe (`| head`) ends the program quietly.
 pub fn say(text: &str) {
-    use std::io::Write;
+    use std::io::{IsTerminal, Write};
     let mut out = std::io::stdout().lock();
+    // Files and pipes get every byte as it is.
+    let text = if out.is_terminal() { printable(text) } else { text.into() };
     let written = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n"));
-    if written.and_then(|()| out.flush()).is_err() {
+    if let Err(why) = written.and_then(|()| out.flush()) {
+        unsaid(&why);
+    }
+}
+
+/// Ends the program whose stdout takes no more: quietly where nobody reads it any longer.
+fn unsaid(why: &std::io::Error) -> ! {
+    if why.kind() == std::io::ErrorKind::BrokenPipe {
         std::process::exit(0);
     }
+    log::plain(&format!("error: can't write to the standard output: {why}"));
+    std::process::exit(1);
 }

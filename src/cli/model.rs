@@ -1,13 +1,17 @@
 //! Loading a net for a command.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use cortado::net::{CopyOptions, Net, NetOptions, NetState, Tuned};
+use cortado::net::{
+    Assumed, CopyOptions, CopyReport, Net, NetErrors, NetOptions, NetState, Tuned, WeightsError,
+};
 use cortado_layers::Phase;
+use cortado_proto::def::read_text;
+use cortado_proto::{Errors, FileKind, NetDef, SolverDef, wire};
 
-use super::{Failure, RunArgs, log};
+use super::{Failure, RunArgs, check, log, told};
 
 /// A net and its weights.
 #[derive(Args, Clone, Debug)]
@@ -48,12 +52,86 @@ impl ModelArgs {
         gradients: bool,
     ) -> Result<Net, Failure> {
         let options = options(phase, run, plan, gradients)?;
-        let mut net = Net::from_file(&self.model, &options)?;
+        let def = read_net(&self.model)?;
+        let built = Net::build(def.clone(), &options);
+        let mut net = built.map_err(|errors| other_phase(errors, &def, phase, run))?;
+        if net.layers().next().is_none() {
+            let file = self.model.display();
+            return Err(Failure::Input(format!("error: `{file}` has no layer in this phase")));
+        }
         run.note();
         net.notes().iter().for_each(|note| log::plain(&note.to_string()));
-        load_weights(&mut net, &self.weights, self.skip_mismatch)?;
+        load_weights(
+            |file, options| net.copy_with(file, options),
+            &self.weights,
+            self.skip_mismatch,
+        )?;
         Ok(net)
     }
+
+    /// Says so where scores come from start values.
+    pub fn warn_untrained(&self, net: &Net) {
+        let learned = net.layers().any(|layer| layer.params().next().is_some());
+        if self.weights.is_empty() && learned {
+            log::plain(
+                "warning: without `--weights` the net runs on what its fillers make: its scores say \
+                 nothing",
+            );
+        }
+    }
+}
+
+/// Reads a net; of a solver it tells where the net is.
+pub fn read_net(file: &Path) -> Result<NetDef, Failure> {
+    let shown = file.display();
+    // What comes out of a pipe is read once.
+    let source = read_text(file).map_err(Errors::from)?;
+    if FileKind::of(&source) != FileKind::Solver {
+        let def = NetDef::from_text(&source)?;
+        return match def.is_empty() {
+            true => Err(Failure::Input(format!("error: `{shown}` holds no layers"))),
+            false => Ok(def),
+        };
+    }
+    let p = SolverDef::from_text(&source).map(|def| def.param).unwrap_or_default();
+    let named = p.net.or(p.train_net).or(p.test_net.into_iter().next());
+    let net = match named {
+        Some(net) => {
+            format!("its net is `{}`", cortado::files::resolve(&net, Some(file)).display())
+        }
+        None => "a net is wanted here".to_owned(),
+    };
+    Err(Failure::Input(format!("error: `{shown}` is a solver; {net}")))
+}
+
+/// The folder into which something is written must be there.
+pub fn folder_for(file: &Path) -> Result<(), Failure> {
+    match file.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
+        None => Ok(()),
+        Some(folder) => {
+            let (file, folder) = (file.display(), folder.display());
+            Err(Failure::Input(format!(
+                "error: cannot write `{file}`: there is no folder `{folder}`; `mkdir -p {folder}` \
+                 makes it"
+            )))
+        }
+    }
+}
+
+/// Mistakes of a net, with a hint where it builds in the other phase.
+fn other_phase(errors: NetErrors, def: &NetDef, phase: Phase, run: &RunArgs) -> Failure {
+    let why = told(&errors.into());
+    let (other, name) = match phase {
+        Phase::Train => (Phase::Test, "TEST"),
+        Phase::Test => (Phase::Train, "TRAIN"),
+    };
+    let given = Assumed::default();
+    let builds = |phase| check::builds(def, phase, run, &given);
+    let hint = match !builds(phase) && builds(other) {
+        true => format!("\n\nnote: it builds in phase {name} only (`--phase {name}`)"),
+        false => String::new(),
+    };
+    Failure::Input(why + &hint)
 }
 
 /// How a command builds its nets.
@@ -68,21 +146,30 @@ pub fn options(
     let tuned = plan.tuned.as_deref().map(Tuned::read).transpose();
     options.tuned = tuned.map_err(|why| Failure::Input(format!("error: {why}")))?.map(Arc::new);
     options.state = NetState { phase, level: run.level, stages: run.stage.clone() };
-    (options.pool, options.max_memory) = (run.pool(), run.max_memory);
+    (options.pool, options.max_memory) = (run.pool()?, run.max_memory);
     Ok(options)
 }
 
-/// Copies weight files into a net, one after the other, and reports what became of the layers: of each
+/// Copies weight files, one after the other, and reports what became of the layers: of each
 /// file, then of all.
-pub fn load_weights(net: &mut Net, files: &[PathBuf], skip_mismatch: bool) -> Result<(), Failure> {
+pub fn load_weights(
+    mut copy: impl FnMut(&Path, CopyOptions) -> Result<CopyReport, WeightsError>,
+    files: &[PathBuf],
+    skip_mismatch: bool,
+) -> Result<(), Failure> {
     // Layers that had nothing from any file so far.
     let mut without: Option<Vec<String>> = None;
     for file in files {
-        let report = net.copy_with(file, CopyOptions { skip_mismatch })?;
+        not_a_state(file)?;
+        let report = copy(file, CopyOptions { skip_mismatch })?;
         for layer in &report.skipped {
             log::line(&format!("Ignoring source layer {layer}"));
         }
         log::line(&format!("{}: {report}", file.display()));
+        let nothing = report.copied.is_empty() && report.mismatched.is_empty();
+        if nothing && !report.fresh.is_empty() {
+            return Err(nothing_copied(file, &report.skipped, &report.fresh));
+        }
         let left = [report.fresh, report.mismatched].concat();
         match &mut without {
             None => without = Some(left),
@@ -93,4 +180,36 @@ pub fn load_weights(net: &mut Net, files: &[PathBuf], skip_mismatch: bool) -> Re
         log::line(&format!("From no file, with start values of their own: {}", list.join(", ")));
     }
     Ok(())
+}
+
+/// Snapshots come in pairs, of which the other file has the weights.
+fn not_a_state(file: &Path) -> Result<(), Failure> {
+    let name = file.to_string_lossy();
+    if !name.trim_end_matches(".h5").ends_with(".solverstate") || !file.exists() {
+        return Ok(());
+    }
+    let learned = wire::read_state(file).ok().and_then(|state| state.learned_net);
+    let weights = learned.map_or("the `.caffemodel` beside it".to_owned(), |l| format!("`{l}`"));
+    Err(Failure::Input(format!(
+        "error: `{name}` is the state of a training: its weights are in {weights}; `cortado train \
+         --snapshot {name}` goes on from it"
+    )))
+}
+
+/// A file of another net is hardly meant.
+fn nothing_copied(file: &Path, has: &[String], wants: &[String]) -> Failure {
+    const SHOWN: usize = 6;
+    let list = |names: &[String]| match names.len() {
+        0 => "no layers with weights".to_owned(),
+        n if n > SHOWN => format!("{} and {} more", names[..SHOWN].join(", "), n - SHOWN),
+        _ => names.join(", "),
+    };
+    Failure::Input(format!(
+        "error: no layer of the net has its weights in `{}`\n    = the file has: {}\n    = the net \
+         wants: {}\n    = layers are found by name: give the weights of this net, or leave \
+         `--weights` out",
+        file.display(),
+        list(has),
+        list(wants)
+    ))
 }

@@ -18,7 +18,7 @@ pub struct ParseLogArgs {
     /// The log
     #[arg(value_name = "LOG")]
     log: PathBuf,
-    /// Folder for the tables
+    /// Folder for the tables, made where it is not there
     #[arg(value_name = "OUTPUT_DIR", default_value = ".")]
     folder: PathBuf,
     /// What stands between two values
@@ -34,6 +34,9 @@ pub struct ParseLogArgs {
 
 /// Runs the command.
 pub fn run(args: ParseLogArgs) -> Result<(), Failure> {
+    std::fs::create_dir_all(&args.folder).map_err(|e| {
+        Failure::Input(format!("error: cannot make the folder `{}`: {e}", args.folder.display()))
+    })?;
     let written = TrainingLog::convert(&args.log, &args.folder, args.delimiter)?;
     if args.json {
         let entry = |(path, rows): &(PathBuf, usize)| json!({ "path": path, "rows": rows });

@@ -11,6 +11,7 @@ use cortado_proto::{def::read_text, wire};
 use serde_json::json;
 
 use super::draw::png;
+use super::model::folder_for;
 use super::{Failure, log, say};
 
 /// Draw loss, scores and learning rate of training logs, the original Caffe's too, and what probes read
@@ -42,6 +43,7 @@ pub fn run(args: PlotArgs) -> Result<(), Failure> {
         let found = args.output.display();
         return Err(Failure::Usage(format!("curves go to .svg, .png or .csv; found `{found}`")));
     }
+    folder_for(&args.output)?;
     let (mut curves, mut panels): (Vec<Series>, Vec<Panel>) = (Vec::new(), Vec::new());
     for file in &args.files {
         let text = read_text(file)?;

@@ -1,19 +1,21 @@
 //! `cortado summary`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use clap::Args;
-use cortado::net::{LayerInfo, Net};
+use cortado::net::{LayerInfo, Net, default_shapes};
 use cortado_layers::Shape;
+use cortado_proto::NetDef;
 use serde::Serialize;
 
-use super::model::{ModelArgs, PlanArgs};
+use super::model::{PlanArgs, options, read_net};
 use super::time::PhaseArg;
-use super::{Failure, RunArgs, say};
+use super::{Failure, RunArgs, check, log, say};
 
 /// List the layers of a net with shapes, parameters, multiply-adds and memory
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  cortado summary models/resnet50/deploy.prototxt")]
+#[command(after_help = "Examples:\n  cortado summary models/resnet50/deploy.prototxt\n  \
+                        cortado summary --assume-shape 32x3x227x227 train_val.prototxt")]
 pub struct SummaryArgs {
     /// The net (.prototxt)
     #[arg(value_name = "FILE", required_unless_present = "model")]
@@ -21,9 +23,12 @@ pub struct SummaryArgs {
     /// The net (.prototxt), in Caffe's spelling
     #[arg(long, value_name = "FILE", conflicts_with = "file")]
     model: Option<std::path::PathBuf>,
-    /// Phase of the net
-    #[arg(long, value_enum, ignore_case = true, default_value = "TEST", value_name = "PHASE")]
-    phase: PhaseArg,
+    /// Phase of the net [default: TEST, or TRAIN where only that builds]
+    #[arg(long, value_enum, ignore_case = true, value_name = "PHASE")]
+    phase: Option<PhaseArg>,
+    /// Shape of what data layers read, without looking at the data; of one blob, after its name
+    #[arg(long, value_name = "[BLOB=]NxCxHxW", value_parser = check::assumption)]
+    assume_shape: Vec<check::Assumption>,
     /// Print the table as JSON
     #[arg(long)]
     json: bool,
@@ -60,9 +65,21 @@ pub fn run(args: SummaryArgs) -> Result<(), Failure> {
     let Some(file) = args.file.or(args.model) else {
         return Err(Failure::Usage("a net is wanted".to_owned()));
     };
-    let model = ModelArgs { model: file, weights: Vec::new(), skip_mismatch: false };
-    let net = model.load(args.phase.into(), &args.run, &PlanArgs::default(), true)?;
-    let summary = summarise(&net);
+    let def = read_net(&file)?;
+    let given = check::assumed(&args.assume_shape);
+    check::known(&given, &check::data_tops(&def))?;
+    let phase = check::shown_phase(&def, args.phase, &args.run, &given);
+    let options = options(phase, &args.run, &PlanArgs::default(), true)?;
+    // Data that is there tells shapes better than fields do.
+    let looked_at =
+        if args.assume_shape.is_empty() { Net::build(def.clone(), &options).ok() } else { None };
+    let net = match looked_at {
+        Some(net) => net,
+        None => Net::without_data(def.clone(), &options, &|layer| default_shapes(layer, &given))?,
+    };
+    args.run.note();
+    net.notes().iter().for_each(|note| log::plain(&note.to_string()));
+    let summary = summarise(&net, &def);
     match args.json {
         true => say(&serde_json::to_string(&summary).map_err(|e| Failure::Input(e.to_string()))?),
         false => table(&net, &summary),
@@ -70,9 +87,20 @@ pub fn run(args: SummaryArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn summarise(net: &Net) -> Summary {
+fn summarise(net: &Net, def: &NetDef) -> Summary {
     let mut seen = HashSet::new();
-    let layers: Vec<Row> = net.layers().map(|layer| row(&layer, &mut seen)).collect();
+    // Where the data is not there, other layers stand in.
+    let read = def.layers.iter().filter(|layer| layer.bottom.is_empty());
+    let types: HashMap<&str, &str> = read.map(|l| (l.name(), l.r#type())).collect();
+    let layers: Vec<Row> = net
+        .layers()
+        .map(|layer| {
+            let own = types.get(layer.name()).filter(|_| layer.bottoms().next().is_none());
+            let row = row(&layer, &mut seen);
+            let type_name = own.map_or(row.type_name, |&own| own.to_owned());
+            Row { type_name, ..row }
+        })
+        .collect();
     Summary {
         name: net.name().to_owned(),
         params: layers.iter().map(|row| row.params).sum(),

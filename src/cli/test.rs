@@ -18,6 +18,7 @@ use super::{Failure, RunArgs, say};
 /// Score trained weights: the mean of every output of the TEST net over many batches
 #[derive(Args, Debug)]
 #[command(
+    alias = "test_net",
     after_help = "Example:\n  cortado test --model models/lenet/train_test.prototxt \\\n    \
     --weights models/lenet/lenet_quick_iter_1500.caffemodel --iterations 100\n  \
     cortado test --model train_test.prototxt --ensemble a.caffemodel,b.caffemodel"
@@ -51,6 +52,7 @@ impl Scored {
     fn load(args: &TestArgs) -> Result<Scored, Failure> {
         if args.ensemble.is_empty() {
             let net = args.model.load(Phase::Test, &args.run, &args.plan, false)?;
+            args.model.warn_untrained(&net);
             return Ok(Scored::Net(Box::new(net)));
         }
         let load = |weights: &PathBuf| {

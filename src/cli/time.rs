@@ -17,6 +17,7 @@ use super::{Failure, RunArgs, say, time_data};
 /// Time forward pass, backward pass and update of every layer
 #[derive(Args, Debug)]
 #[command(
+    alias = "net_speed_benchmark",
     after_help = "Examples:\n  cortado time --model models/resnet50/deploy.prototxt --phase TEST --iterations 10\n  \
                   cortado time --model models/lenet/train_test.prototxt --data"
 )]

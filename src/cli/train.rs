@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -120,7 +120,7 @@ fn seconds(text: &str) -> Result<f64, String> {
 /// Runs the command.
 pub fn run(args: TrainArgs) -> Result<(), Failure> {
     let options = SolverOptions {
-        pool: args.run.pool(),
+        pool: args.run.pool()?,
         level: args.run.level,
         stages: args.run.stage.clone(),
         max_memory: args.run.max_memory,
@@ -140,22 +140,30 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
     }
     let mut solver = Solver::build(def, &options)?;
     args.run.note();
-    solver.notes().iter().for_each(|note| log::plain(&note.to_string()));
-    log::line(&format!("Starting Optimization with seed {}", solver.seed()));
+    let mut told = Vec::new();
+    tell_notes(&solver, &mut told);
     solver.claim_prefix()?;
-    match snapshot(&args, &solver) {
+    match snapshot(&args, &solver)? {
         Some(state) => {
             log::line(&format!("Resuming from {}", state.display()));
+            // A run with nothing left to train writes no other.
+            let weights = state.to_string_lossy().replace(".solverstate", ".caffemodel");
+            let weights = PathBuf::from(weights.strip_prefix("./").unwrap_or(&weights));
+            watcher.saved = Some(weights).filter(|path| path.is_file());
             let report = solver.restore(state)?;
             log::line(&format!("{report}"));
+            tell_notes(&solver, &mut told);
         }
         None => {
             let named = solver.param().weights.iter().flat_map(|list| list.split(','));
             let named: Vec<PathBuf> = named.map(|path| PathBuf::from(path.trim())).collect();
-            let weights = if args.weights.is_empty() { named } else { args.weights };
-            load_weights(solver.net_mut(), &weights, args.skip_mismatch)?;
+            let weights = if args.weights.is_empty() { named } else { args.weights.clone() };
+            let copy = |file: &Path, options| solver.copy_with(file, options);
+            load_weights(copy, &weights, args.skip_mismatch)?;
         }
     }
+    warn_of_later(&args, &solver);
+    log::line(&format!("Starting Optimization with seed {}", solver.seed()));
     if let Some(path) = solver.probe_file() {
         let opened = ProbeFile::open(&path, solver.iter());
         let shown = path.display();
@@ -183,18 +191,59 @@ pub fn run(args: TrainArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Prints the notes that were not told yet.
+fn tell_notes(solver: &Solver, told: &mut Vec<String>) {
+    for note in solver.notes().iter().map(ToString::to_string) {
+        if !told.contains(&note) {
+            log::plain(&note);
+            told.push(note);
+        }
+    }
+}
+
+impl TrainArgs {
+    fn is_auto(&self) -> bool {
+        self.snapshot.as_ref().is_some_and(|given| given.as_os_str() == "auto")
+    }
+}
+
 /// The snapshot to go on from.
-fn snapshot(args: &TrainArgs, solver: &Solver) -> Option<PathBuf> {
-    let given = args.snapshot.clone()?;
-    if given.as_os_str() != "auto" {
-        return Some(given);
+fn snapshot(args: &TrainArgs, solver: &Solver) -> Result<Option<PathBuf>, Failure> {
+    if !args.is_auto() {
+        return Ok(args.snapshot.clone());
     }
     let (newest, damaged) = newest_snapshot(solver.prefix());
-    damaged.iter().for_each(|why| log::line(&format!("warning: {why}")));
-    if newest.is_none() {
-        log::line("There is no snapshot yet: starting from the beginning");
+    let prefix = solver.prefix().display();
+    match (&newest, &damaged[..]) {
+        (None, []) => log::line(&format!(
+            "There is no snapshot `{prefix}_iter_N.solverstate` yet: starting from the beginning"
+        )),
+        (None, _) => {
+            let list: Vec<String> = damaged.iter().map(|why| format!("\n  = {why}")).collect();
+            return Err(Failure::Input(format!(
+                "error: there are snapshots of `{prefix}`, and none is whole{}\n  = remove them to start \
+                 over, or give weights to start from as --weights, without --snapshot",
+                list.concat()
+            )));
+        }
+        (Some(_), _) => damaged.iter().for_each(|why| log::line(&format!("warning: {why}"))),
     }
-    newest
+    Ok(newest)
+}
+
+/// Says what becomes of the states of a run that went further than this one begins.
+fn warn_of_later(args: &TrainArgs, solver: &Solver) {
+    let writes = solver.param().snapshot() > 0 || solver.param().snapshot_after_train();
+    let later = solver.later_snapshots();
+    if args.is_auto() || !writes || later.is_empty() {
+        return;
+    }
+    let names: Vec<String> = later.iter().map(|path| format!("`{}`", path.display())).collect();
+    log::line(&format!(
+        "warning: a run went further than this one begins, to {}: what this one writes counts as newer, \
+         and takes the place of files of the same iteration",
+        names.join(", ")
+    ));
 }
 
 /// Prints what a solver reports, and passes signals on to it.
@@ -326,10 +375,10 @@ impl Watcher for Console {
     }
 
     fn request(&mut self) -> Request {
-        if self.stop.load(Ordering::Relaxed) {
-            Request::Stop
-        } else if self.snapshot.swap(false, Ordering::Relaxed) {
+        if self.snapshot.swap(false, Ordering::Relaxed) {
             Request::Snapshot
+        } else if self.stop.load(Ordering::Relaxed) {
+            Request::Stop
         } else {
             Request::Nothing
         }

@@ -6,8 +6,8 @@ use clap::Args;
 use cortado_layers::Phase;
 use serde_json::json;
 
-use super::model::{ModelArgs, PlanArgs};
-use super::{Failure, RunArgs, log, say};
+use super::model::{ModelArgs, PlanArgs, folder_for};
+use super::{Failure, RunArgs, log, positive, say};
 
 /// Time the algorithms of every convolution of a net on this machine, and keep the choices
 #[derive(Args, Debug)]
@@ -22,7 +22,7 @@ pub struct TuneArgs {
     #[arg(short, long, value_name = "FILE", default_value = "tuned.json")]
     output: PathBuf,
     /// Tries of each algorithm, of which the fastest counts
-    #[arg(long, default_value_t = 10, value_name = "N")]
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
     rounds: usize,
     /// Print the times as JSON
     #[arg(long)]
@@ -33,11 +33,12 @@ pub struct TuneArgs {
 
 /// Runs the command.
 pub fn run(args: TuneArgs) -> Result<(), Failure> {
+    folder_for(&args.output)?;
     let mut net = args.model.load(Phase::Test, &args.run, &PlanArgs::default(), false)?;
     if net.plan_steps().is_none() {
         return Err(Failure::Input("error: the net runs layer by layer: there is no plan".into()));
     }
-    let (tuned, timings) = net.tune(args.rounds.max(1));
+    let (tuned, timings) = net.tune(args.rounds);
     tuned.write(&args.output).map_err(|why| Failure::Input(format!("error: {why}")))?;
     if args.json {
         let of = |t: &cortado::net::Timing| {
@@ -45,6 +46,8 @@ pub fn run(args: TuneArgs) -> Result<(), Failure> {
                     "as_by_rule": t.as_by_rule })
         };
         say(&json!({ "timings": timings.iter().map(of).collect::<Vec<_>>() }).to_string());
+    } else if timings.is_empty() {
+        say("there is nothing to choose: no convolution of this net has two algorithms here");
     } else {
         say(&format!("{:>10} {:>12}  layer", "direct ms", "winograd ms"));
         for t in &timings {

@@ -46,7 +46,7 @@ pub fn net(args: UpgradeNetArgs) -> Result<(), Failure> {
         let source = read_text(&args.from)?;
         return write(&args.to, text::upgraded_net(&source)?, args.json);
     }
-    let bytes = std::fs::read(&args.from).map_err(|e| {
+    let bytes = cortado_proto::read_file(&args.from, u64::MAX).map_err(|e| {
         Failure::Input(format!("error: cannot read `{}`: {e}", args.from.display()))
     })?;
     let (bytes, done) = wire::upgraded_net(&bytes)

@@ -13,6 +13,8 @@ pub const PAD: f64 = 9.0;
 pub const TAB: f64 = 16.0;
 /// Height of a tag over a box that names a bottom no line leads to.
 pub const TAG: f64 = 18.0;
+/// Room for arrows beside tags.
+const ENTRY: f64 = 24.0;
 const RANK_GAP: f64 = 30.0;
 const GAP: f64 = 22.0;
 const MARGIN: f64 = 24.0;
@@ -77,6 +79,11 @@ pub fn tab_width(node: &Node, top: usize) -> f64 {
     width(&tab(node, top), SMALL, false) + 10.0
 }
 
+/// How far the tags over a box reach from its left edge.
+fn tags_width(node: &Node) -> f64 {
+    node.named.iter().map(|n| width(&shortened(n, LONGEST), SMALL, false) + 16.0).sum()
+}
+
 fn size(node: &Node) -> (f64, f64) {
     let (head, lines) = texts(node);
     let weight = node.weight();
@@ -84,8 +91,9 @@ fn size(node: &Node) -> (f64, f64) {
     let first = width(&head, HEAD, true) + gap + width(&weight, SMALL, false);
     let widest = lines.iter().map(|l| width(l, SMALL, false)).fold(first, f64::max);
     let tabs: f64 = (0..node.tops.len()).map(|top| tab_width(node, top) + 6.0).sum();
-    let tags = node.named.iter().map(|n| width(&shortened(n, LONGEST), SMALL, false) + 16.0);
-    let wide = (widest + 2.0 * PAD).max(tabs).max(tags.sum());
+    // Beside the tags lines come in.
+    let tags = tags_width(node) + if node.named.is_empty() { 0.0 } else { ENTRY };
+    let wide = (widest + 2.0 * PAD).max(tabs).max(tags);
     (wide.max(60.0), LINE * (1 + lines.len()) as f64 + 9.0)
 }
 
@@ -197,18 +205,19 @@ impl Ways<'_> {
         (rect.x + port(&self.graph.nodes[node], rect.w, top), rect.y + rect.h + below)
     }
 
-    /// Where a line enters a box: lines of several blobs side by side, in the order they come from.
+    /// Where a line enters a box, right of its tags: lines of several blobs side by side, in the order they come from.
     fn end(&self, node: usize, from: usize, at: &dyn Fn(usize) -> f64) -> (f64, f64) {
         let rect = self.boxes[node];
         let mut feeders = self.ranks.above[node].clone();
         feeders.sort_by(|&a, &b| at(a).total_cmp(&at(b)));
         let index = feeders.iter().position(|&f| f == from).unwrap_or(0);
-        let room = (rect.w * 0.7).min(40.0 * (feeders.len() - 1) as f64);
+        let tags = tags_width(&self.graph.nodes[node]);
+        let room = ((rect.w - tags) * 0.7).min(40.0 * (feeders.len() - 1) as f64);
         let part = match feeders.len() {
             0 | 1 => 0.0,
             n => room * (index as f64 / (n - 1) as f64 - 0.5),
         };
-        (rect.x + rect.w / 2.0 + part, rect.y)
+        (rect.x + (rect.w + tags) / 2.0 + part, rect.y)
     }
 
     fn way(

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use cortado_proto::text::Edits;
 use cortado_proto::{Located, Place, Source};
 
+pub use rules::unused_blocks;
 pub use subject::{Subject, View, Weights};
 
 /// How bad it is.

@@ -30,37 +30,45 @@ pub fn svg(title: &str, panels: &[Panel]) -> String {
 "##,
         escaped(title)
     );
+    // One axis of iterations for all, so that what lies below each other happened together.
+    let along: Vec<f64> = panels.iter().flat_map(points).map(|p| p.0).collect();
+    let x = range(along.iter().copied(), |_| 0.5);
     for (i, panel) in panels.iter().enumerate() {
         // Writing to a string cannot fail.
-        let _ = draw(panel, 30.0 + i as f64 * (TOP + TALL + BOTTOM) + TOP, &mut out);
+        let _ = draw(panel, x, 30.0 + i as f64 * (TOP + TALL + BOTTOM) + TOP, &mut out);
     }
     out + "</svg>\n"
 }
 
-fn draw(panel: &Panel, top: f64, out: &mut String) -> std::fmt::Result {
-    let Panel { name, series: list } = panel;
+/// All points of a panel that have a place.
+fn points(panel: &Panel) -> impl Iterator<Item = (f64, f64)> {
     let ends = |s: &Series| -> Vec<(f64, f64)> {
         s.bands.iter().flatten().flat_map(|&(x, low, high)| [(x, low), (x, high)]).collect()
     };
-    let points: Vec<(f64, f64)> = list
-        .iter()
-        .flat_map(|s| s.points.iter().copied().chain(ends(s)))
-        .filter(|&(x, y)| has_place(x, y))
-        .collect();
-    let range = |pick: fn(&(f64, f64)) -> f64| {
-        let low = points.iter().map(pick).fold(f64::MAX, f64::min);
-        let high = points.iter().map(pick).fold(f64::MIN, f64::max);
-        match (low < high, low <= high) {
-            (true, _) => (low, high),
-            (false, true) => {
-                let margin = f64::max(0.5, low.abs() / 1000.0);
-                (low - margin, high + margin)
-            }
-            (false, false) => (0.0, 1.0),
+    let all = panel.series.iter().flat_map(move |s| s.points.iter().copied().chain(ends(s)));
+    all.filter(|&(x, y)| has_place(x, y))
+}
+
+/// The lowest and the highest; around a single value so much to either side.
+fn range(values: impl Iterator<Item = f64> + Clone, margin: fn(f64) -> f64) -> (f64, f64) {
+    let low = values.clone().fold(f64::MAX, f64::min);
+    let high = values.fold(f64::MIN, f64::max);
+    match (low < high, low <= high) {
+        (true, _) => (low, high),
+        (false, true) => {
+            let margin = margin(low).max(low.abs() / 1000.0);
+            (low - margin, high + margin)
         }
-    };
-    let (x0, x1) = range(|p| p.0);
-    let (low, high) = range(|p| p.1);
+        (false, false) => (0.0, 1.0),
+    }
+}
+
+fn draw(panel: &Panel, (x0, x1): (f64, f64), top: f64, out: &mut String) -> std::fmt::Result {
+    let Panel { name, series: list } = panel;
+    // A rate that stays is read at its own height.
+    let around = |value: f64| if value == 0.0 { 0.5 } else { value.abs() / 2.0 };
+    let values: Vec<f64> = points(panel).map(|p| p.1).collect();
+    let (low, high) = range(values.iter().copied(), around);
     // Losses and rates over decades are read on a logarithmic scale.
     let log = low > 0.0 && high / low > 200.0;
     let (y0, y1) = match log {

@@ -12,9 +12,13 @@ mod bn_shared;
 mod bn_tiny_batch;
 mod bn_without_scale;
 mod label_shape;
+mod solver_fields;
 mod step_without_size;
 mod test_mirror;
+mod unused_block;
 mod zero_filler;
+
+pub use unused_block::unused_blocks;
 
 use super::Rule;
 
@@ -32,7 +36,9 @@ pub static ALL: &[&Rule] = &[
     &bn_tiny_batch::RULE,
     &bn_without_scale::RULE,
     &label_shape::RULE,
+    &solver_fields::RULE,
     &step_without_size::RULE,
     &test_mirror::RULE,
+    &unused_block::RULE,
     &zero_filler::RULE,
 ];
