@@ -23,7 +23,7 @@ pub fn pairs(db: &Path) -> Vec<(String, Vec<u8>)> {
 /// The set of the golden pictures.
 fn golden_set() -> ImageSet {
     let root = format!("{}/", golden("data/images").display());
-    ImageSet { root, ..ImageSet::default() }
+    ImageSet { root: root.into(), ..ImageSet::default() }
 }
 
 fn run(list: &Path, to: &Path, set: &ImageSet) -> Result<Converted, String> {
@@ -164,7 +164,7 @@ fn what_is_wrong_with_a_list_is_told_and_no_database_is_left() {
             let bytes = cortado::data::image::encode(&picture, "png").expect("it can");
             write(folder.path(), "c.png", &bytes);
         }
-        set.root = folder.path().display().to_string();
+        set.root = folder.path().display().to_string().into();
         let path = folder.path().join("list.txt");
         let wanted = wanted
             .replace("LIST", &path.display().to_string())
@@ -181,7 +181,7 @@ fn damaged_pictures_stop_the_run_or_are_left_out_and_counted() {
     let folder = mixed("my pictures/a b.png 7\nhalf.png 1\nc.png 2\n");
     let root = format!("{}/", folder.path().display());
     let (list, to) = (folder.path().join("list.txt"), folder.path().join("db"));
-    let set = ImageSet { root, ..ImageSet::default() };
+    let set = ImageSet { root: root.into(), ..ImageSet::default() };
     let error = run(&list, &to, &set).expect_err("one is damaged");
     assert!(error.starts_with("`half.png` (line 2 of "), "{error}");
     assert!(error.contains("it is a damaged picture"), "{error}");

@@ -48,6 +48,7 @@ fn a_log_of_this_program_becomes_the_same_tables() {
     let ours = ORIGINAL
         .replace(
             "Iteration 100 (50 iter/s, 2s/100 iters)",
+            // As they were until the end of November 2026.
             "Iteration 100 (50 iter/s, 2s/100 iters, 3200 images/s, 0.1% waiting for data)",
         )
         .replace("solver.cpp:228]", "cortado.rs:1]")

@@ -68,7 +68,7 @@ fn what_killed_runs_wrote_aside_is_cleared() {
     let left: Vec<_> = left.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
     let parts: Vec<_> = left.iter().filter(|name| name.ends_with(".part")).collect();
     assert_eq!(parts, ["other.part"], "{left:?}");
-    assert!(!left.contains(&"run.lock".to_owned()));
+    assert!(!left.contains(&"run.cortado-lock".to_owned()));
     // The last three, and the best.
     let states = left.iter().filter(|name| name.ends_with(".solverstate")).count();
     assert_eq!(states, 3, "{left:?}");

@@ -176,3 +176,26 @@ fn curves_of_a_log_are_drawn_and_written_as_a_table() {
     let output = cortado(&["plot", "README.md", "-o", &at("b.svg")]);
     assert_eq!(output.status.code(), Some(1));
 }
+
+#[test]
+fn arrows_come_in_beside_the_tags_of_a_box() {
+    let graph = graph(
+        r#"layer { name: "d" type: "Input" top: "x" input_param { shape { dim: 1 dim: 3 } } }
+           layer { name: "loss" type: "EuclideanLoss" bottom: "x" bottom: "label_from_elsewhere" top: "l" }"#,
+    );
+    let svg = graph.to_svg();
+    let document = roxmltree::Document::parse(&svg).unwrap_or_else(|e| panic!("{e}"));
+    let number = |text: Option<&str>| text.and_then(|t| t.parse::<f64>().ok()).unwrap_or(f64::NAN);
+    let tag = document.descendants().find(|n| n.attribute("rx") == Some("7"));
+    let tag = tag.unwrap_or_else(|| panic!("no tag: {svg}"));
+    let right = number(tag.attribute("x")) + number(tag.attribute("width"));
+    let arrow = document.descendants().find(|n| n.has_attribute("marker-end"));
+    let way = arrow.and_then(|n| n.attribute("d")).unwrap_or_default();
+    // A curve ends with x and y; a straight line keeps the x it starts with.
+    let numbers: Vec<&str> = way.split(|c: char| !c.is_ascii_digit() && c != '.').collect();
+    let x = match way.contains('C') {
+        true => number(numbers.iter().rev().nth(1).copied()),
+        false => number(numbers.get(1).copied()),
+    };
+    assert!(x > right, "{x} is within the tag, which ends at {right}: {svg}");
+}

@@ -1,9 +1,11 @@
 //! Weights and solver states in HDF5.
 
 use cortado::hdf5::{Content, Reader, write};
+use cortado::solver::{Solver, SolverOptions};
 use cortado_layers::{Phase, Shape};
+use cortado_proto::{SolverDef, Source};
 
-use crate::support::{net, solver};
+use crate::support::{net, none, solver};
 
 /// Two layers that share a weight, one with a slash in its name.
 const NET: &str = r#"
@@ -115,4 +117,29 @@ fn a_run_taken_up_from_hdf5_is_the_same_run() {
     std::fs::rename(file(4, "caffemodel"), &hidden).unwrap_or_else(|e| panic!("{e}"));
     let why = told(hidden);
     assert!(why.contains("these are weights, not a solver's state"), "{why}");
+}
+
+#[test]
+fn names_that_clash_in_hdf5_are_refused_before_training() {
+    let layer = |name: &str, bottom: &str, top: &str| {
+        format!(
+            r#"layer {{ name: "{name}" type: "InnerProduct" bottom: "{bottom}" top: "{top}"
+            inner_product_param {{ num_output: 2 }} }}"#
+        )
+    };
+    let mut failures = Vec::new();
+    for (second, clashes) in [("a/0", true), ("a", true), ("a/b", false), ("a/2", false)] {
+        let text = format!(
+            r#"train_net_param {{ layer {{ name: "d" type: "DummyData" top: "x" dummy_data_param {{
+            shape {{ dim: 1 dim: 2 }} }} }} {} {} }} snapshot_format: HDF5 lr_policy: "fixed" max_iter: 1"#,
+            layer("a", "x", "y"),
+            layer(second, "y", "z")
+        );
+        let def = SolverDef::from_text(&Source::new("s", text)).unwrap_or_else(|e| panic!("{e}"));
+        let told = Solver::build(def, &SolverOptions::default()).err().map(|e| e.to_string());
+        if told.as_ref().is_some_and(|told| told.contains("would stand in them twice")) != clashes {
+            failures.push(format!("{second}: {told:?}"));
+        }
+    }
+    none(failures);
 }

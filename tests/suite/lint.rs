@@ -166,9 +166,16 @@ fn every_rule_finds_what_it_is_for_and_nothing_else() {
         // β alone decays.
         (with(NORM).replacen("param { decay_mult: 0 } ", "", 1), &["bn-weight-decay@4"]),
         (with(NORM).replace("param { decay_mult: 0 } param { decay_mult: 0 }", "param { decay_mult: 0 } param { lr_mult: 0 }"), &[]),
-        ("net: \"n\" base_lr: 1\nlr_policy: \"step\"\nmax_iter: 9".to_owned(), &["step-without-size@2"]),
-        ("net: \"n\" base_lr: 1\nlr_policy: \"multistep\"".to_owned(), &["step-without-size@2"]),
-        ("net: \"n\" base_lr: 1\nlr_policy: \"step\" stepsize: 5".to_owned(), &[]),
+        ("net: \"n\" base_lr: 1\nlr_policy: \"step\" gamma: 1\nmax_iter: 9".to_owned(), &["step-without-size@2"]),
+        ("net: \"n\" base_lr: 1\nlr_policy: \"multistep\" gamma: 1 max_iter: 9".to_owned(), &["step-without-size@2"]),
+        ("net: \"n\" base_lr: 1\nlr_policy: \"step\" gamma: 1 stepsize: 5 max_iter: 9".to_owned(), &[]),
+        ("net: \"n\"\nlr_policy: \"fixed\" max_iter: 9".to_owned(), &["solver-fields@2"]),
+        ("net: \"n\" base_lr: 1\nlr_policy: \"fixed\"".to_owned(), &["solver-fields@2"]),
+        ("net: \"n\" base_lr: 1\nlr_policy: \"exp\"\nmax_iter: 9".to_owned(), &["solver-fields@2"]),
+        ("net: \"n\" max_iter: 9 gamma: 1\nbase_lr: -1\nlr_policy: \"fixed\"".to_owned(), &["solver-fields@2"]),
+        ("net: \"n\" max_iter: 9 base_lr: 1\nmomentum: 1\nlr_policy: \"fixed\"".to_owned(), &["solver-fields@2"]),
+        ("net: \"n\" max_iter: 9 base_lr: 1 gamma: 1\nlr_policy: \"multistep\"\nstepvalue: 5 stepvalue: 3".to_owned(), &["solver-fields@3"]),
+        (training(&CONV.replace("name: \"c\"", "name: \"c\" pooling_param { pool: MAX }"), "c"), &["unused-block@2"]),
     ];
     let mut failures = Vec::new();
     for (text, wanted) in table {

@@ -31,6 +31,14 @@ pub fn solver(text: &str, thread_count: usize) -> Solver {
     Solver::build(def, &options).unwrap_or_else(|e| panic!("{e}"))
 }
 
+/// Removes the states of a run that went further: beside them, those of this one would say that they are
+/// newer.
+pub fn leave_alone(solver: &Solver) {
+    for path in solver.later_snapshots() {
+        std::fs::remove_file(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    }
+}
+
 /// Runs the program in a folder.
 pub fn cortado_in(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cortado"));
