@@ -6,16 +6,19 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use cortado::lint::{self, Level};
 use cortado::net::{
-    Assumed, Net, NetError, NetErrorKind, NetOptions, NetState, Outline, OutlineLayer,
-    default_shapes, fork_of,
+    Net, NetError, NetErrorKind, NetOptions, NetState, Outline, OutlineLayer, default_shapes,
+    fork_of,
 };
 use cortado_layers::{Phase, Shape};
 use cortado_proto::def::read_text;
-use cortado_proto::{Diagnostic, FileKind, LayerDef, NetDef, Severity, SolverDef, Source, wire};
+use cortado_proto::{Diagnostic, FileKind, NetDef, Severity, SolverDef, Source, wire};
 use serde::Serialize;
 
 use super::time::PhaseArg;
-use super::{Failure, RunArgs, log, say};
+use super::without_data::{
+    Assumption, assumed, assumption, data_tops, known, name_of, outline, stages,
+};
+use super::{Failure, RunArgs, say};
 
 /// Tell whether nets and solvers load, and what is wrong with them, without data or weights
 #[derive(Args, Debug)]
@@ -36,99 +39,6 @@ pub struct CheckArgs {
     json: bool,
     #[command(flatten)]
     run: RunArgs,
-}
-
-/// `1x3x224x224`.
-pub fn shape(text: &str) -> Result<Shape, String> {
-    let axes: Result<Vec<i64>, _> = text.split(['x', 'X', ',']).map(str::parse).collect();
-    match axes {
-        Ok(axes) => Shape::from_file(&axes),
-        Err(_) => Err(format!("a shape is written like 1x3x224x224, found `{text}`")),
-    }
-}
-
-/// A blob's name, if one is given, and a shape.
-pub type Assumption = (Option<String>, Shape);
-
-/// `label=64`, `1x3x224x224`.
-pub fn assumption(text: &str) -> Result<Assumption, String> {
-    match text.rsplit_once('=') {
-        Some((blob, given)) => Ok((Some(blob.to_owned()), shape(given)?)),
-        None => Ok((None, shape(text)?)),
-    }
-}
-
-/// All of them together.
-pub fn assumed(list: &[Assumption]) -> Assumed {
-    let mut assumed = Assumed::default();
-    for (blob, shape) in list {
-        match blob {
-            Some(blob) => assumed.blobs.push((blob.clone(), shape.clone())),
-            None => assumed.first = Some(shape.clone()),
-        }
-    }
-    assumed
-}
-
-/// The blobs that layers make of data, in either phase.
-pub fn data_tops(def: &NetDef) -> Vec<String> {
-    let mut today = def.clone();
-    // What can't be upgraded is told elsewhere.
-    let _ = cortado_proto::upgrade::net(&mut today);
-    let reads = |layer: &&LayerDef| default_shapes(layer, &Assumed::default()).is_some();
-    today.layers.iter().filter(reads).flat_map(|layer| layer.top.clone()).collect()
-}
-
-/// Shapes are given of what there is.
-pub fn known(given: &Assumed, tops: &[String]) -> Result<(), Failure> {
-    let Some((name, _)) = given.blobs.iter().find(|(name, _)| !tops.contains(name)) else {
-        return Ok(());
-    };
-    let there = match tops {
-        [] => "no layer reads data".to_owned(),
-        _ => {
-            let names: BTreeSet<&str> = tops.iter().map(String::as_str).collect();
-            format!(
-                "layers that read data make {}",
-                names.into_iter().collect::<Vec<_>>().join(", ")
-            )
-        }
-    };
-    Err(Failure::Input(format!("error: `--assume-shape {name}=…`: there is no such blob; {there}")))
-}
-
-/// What the rules of a net are held against.
-pub fn state(phase: Phase, run: &RunArgs) -> NetState {
-    NetState { phase, level: run.level, stages: run.stage.clone() }
-}
-
-/// As it is written in files.
-pub fn name_of(phase: Phase) -> &'static str {
-    if phase == Phase::Train { "TRAIN" } else { "TEST" }
-}
-
-/// A net without its data.
-pub fn outline(def: &NetDef, phase: Phase, run: &RunArgs, given: &Assumed) -> Outline {
-    let options = NetOptions { state: state(phase, run), ..NetOptions::new(phase) };
-    Net::outline(def.clone(), &options, &|layer| default_shapes(layer, given))
-}
-
-/// Whether there is a net in a phase, and no mistake in it.
-pub fn builds(def: &NetDef, phase: Phase, run: &RunArgs, given: &Assumed) -> bool {
-    let outline = outline(def, phase, run, given);
-    outline.errors.is_empty() && !outline.layers.is_empty()
-}
-
-/// The phase in which a net is shown: TEST, unless it is another that was asked for, or only TRAIN builds.
-pub fn shown_phase(def: &NetDef, asked: Option<PhaseArg>, run: &RunArgs, given: &Assumed) -> Phase {
-    if let Some(asked) = asked {
-        return asked.into();
-    }
-    if builds(def, Phase::Test, run, given) || !builds(def, Phase::Train, run, given) {
-        return Phase::Test;
-    }
-    log::plain("note: the net builds in phase TRAIN only, and is shown in that");
-    Phase::Train
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -398,10 +308,15 @@ fn mistakes_of_nets(
     {
         let Some(net) = net else { continue };
         data.extend(data_tops(&net));
-        let mut state = state(phase, &args.run);
+        let mut state = NetState { phase, level: 0, stages: Vec::new() };
         if let Some(own) = own {
-            state.level = own.level.unwrap_or(state.level);
-            state.stages.extend(own.stage.iter().cloned());
+            state.level = own.level.unwrap_or(0);
+            state.stages.clone_from(&own.stage);
+        }
+        // The command line speaks of the net that trains.
+        if phase == Phase::Train {
+            state.level = if args.run.level == 0 { state.level } else { args.run.level };
+            state.stages.extend(args.run.stage.iter().cloned());
         }
         let options = NetOptions { state, ..NetOptions::new(phase) };
         let outline = Net::outline(net, &options, &|layer| default_shapes(layer, &given));
@@ -503,18 +418,6 @@ fn net(file: &Path, source: &std::sync::Arc<Source>, args: &CheckArgs) -> Report
         report.phases.insert(phase, outline.layers.into_iter().map(layer).collect());
     }
     report
-}
-
-/// The stages that the rules of a net ask for, each once.
-pub fn stages(def: &NetDef) -> Vec<String> {
-    let mut found: Vec<String> = Vec::new();
-    let rules = def.layers.iter().flat_map(|layer| layer.include.iter().chain(&layer.exclude));
-    for stage in rules.flat_map(|rule| &rule.stage) {
-        if !found.contains(stage) {
-            found.push(stage.clone());
-        }
-    }
-    found
 }
 
 /// What a net needs beside the types that are missing.

@@ -11,7 +11,7 @@ use cortado_proto::{NetDef, text, wire};
 use serde_json::json;
 
 use super::model::{folder_for, read_net};
-use super::{Failure, RunArgs, check, log, say, skeleton};
+use super::{Failure, RunArgs, log, say, skeleton, without_data};
 
 /// Make a deploy net from a training net: Input for the data, no losses, Softmax for its loss
 #[derive(Args, Debug)]
@@ -26,8 +26,8 @@ pub struct DeployArgs {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Shape of the input, where the data layer's fields do not say it
-    #[arg(long, value_name = "[BLOB=]NxCxHxW", value_parser = check::assumption)]
-    assume_shape: Vec<check::Assumption>,
+    #[arg(long, value_name = "[BLOB=]NxCxHxW", value_parser = without_data::assumption)]
+    assume_shape: Vec<without_data::Assumption>,
     /// The other way: a training net to fill in, with data layers, losses, rates and fillers
     #[arg(long, conflicts_with = "assume_shape")]
     reverse: bool,
@@ -46,9 +46,9 @@ pub fn run(args: DeployArgs) -> Result<(), Failure> {
     if args.reverse {
         return reverse(def, args);
     }
-    let given = check::assumed(&args.assume_shape);
-    check::known(&given, &tops(&def))?;
-    let stages = check::stages(&def);
+    let given = without_data::assumed(&args.assume_shape);
+    without_data::known(&given, &tops(&def))?;
+    let stages = without_data::stages(&def);
     let Made { def, dropped, left_out, guessed, mistakes } = best(&def, &args, &given)?;
     let shapes = |e: &NetError| matches!(e.kind, NetErrorKind::Layer(_));
     let hint = match guessed.first().filter(|_| mistakes.iter().any(shapes)) {
@@ -79,7 +79,7 @@ pub fn run(args: DeployArgs) -> Result<(), Failure> {
 /// The other way.
 fn reverse(mut def: NetDef, args: DeployArgs) -> Result<(), Failure> {
     let file = args.file.display();
-    let deployed = check::outline(&def, Phase::Test, &args.run, &Assumed::default());
+    let deployed = without_data::outline(&def, Phase::Test, &args.run, &Assumed::default());
     let is_fed = def.layers.iter().any(|layer| layer.r#type() == "Input");
     if is_fed || deployed.errors.is_empty() {
         judge(&deployed.errors, &args, "")?;
@@ -92,7 +92,7 @@ fn reverse(mut def: NetDef, args: DeployArgs) -> Result<(), Failure> {
     };
     for (phase, shapes) in [Phase::Train, Phase::Test].into_iter().zip(&made.shapes) {
         let given = Assumed { blobs: shapes.clone(), ..Assumed::default() };
-        judge(&check::outline(&def, phase, &args.run, &given).errors, &args, "")?;
+        judge(&without_data::outline(&def, phase, &args.run, &given).errors, &args, "")?;
     }
     match args.json {
         true => {
@@ -161,7 +161,7 @@ fn best(def: &NetDef, args: &DeployArgs, given: &Assumed) -> Result<Made, Failur
             continue;
         }
         made.mistakes =
-            check::outline(&made.def, Phase::Test, &args.run, &Assumed::default()).errors;
+            without_data::outline(&made.def, Phase::Test, &args.run, &Assumed::default()).errors;
         if made.mistakes.is_empty() {
             best = Some((phase, made));
             break;

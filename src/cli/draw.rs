@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::model::{folder_for, read_net};
 use super::time::PhaseArg;
-use super::{Failure, RunArgs, check, log, say};
+use super::{Failure, RunArgs, log, say, without_data};
 
 /// Draw a net: layers that run as one in one box, with shapes and numbers of parameters
 #[derive(Args, Debug)]
@@ -31,7 +31,7 @@ pub struct DrawArgs {
     #[arg(long, value_enum, ignore_case = true, value_name = "PHASE")]
     phase: Option<PhaseArg>,
     /// Shape of what data layers read, where their fields do not say it
-    #[arg(long, value_name = "NxCxHxW", value_parser = check::shape)]
+    #[arg(long, value_name = "NxCxHxW", value_parser = without_data::shape)]
     assume_shape: Option<Shape>,
     /// Size of a PNG, in pixels per unit of the SVG
     #[arg(long, default_value_t = 1.5, value_name = "FACTOR")]
@@ -59,8 +59,9 @@ pub fn run(args: DrawArgs) -> Result<(), Failure> {
     folder_for(&args.output)?;
     let def = read_net(&args.file)?;
     let given = Assumed { first: args.assume_shape.clone(), ..Assumed::default() };
-    let phase = check::shown_phase(&def, args.phase, &args.run, &given);
-    let options = NetOptions { state: check::state(phase, &args.run), ..NetOptions::new(phase) };
+    let phase = without_data::shown_phase(&def, args.phase, &args.run, &given);
+    let options =
+        NetOptions { state: without_data::state(phase, &args.run), ..NetOptions::new(phase) };
     let graph = Graph::of(def, &options, args.assume_shape.as_ref())?;
     if graph.nodes.is_empty() {
         let file = args.file.display();
@@ -68,7 +69,7 @@ pub fn run(args: DrawArgs) -> Result<(), Failure> {
     }
     if graph.mistakes > 0 {
         let file = args.file.display();
-        let phase = check::name_of(phase);
+        let phase = without_data::name_of(phase);
         log::plain(&format!(
             "in phase {phase} the net has mistakes: what depends on them is drawn without shapes \
              (`cortado check --phase {phase} {file}` tells them)"

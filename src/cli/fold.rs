@@ -8,7 +8,7 @@ use cortado::net::{NetOptions, NetState};
 use cortado_layers::{Phase, Shape};
 use serde_json::json;
 
-use super::{Failure, RunArgs, check, log, say, tolerance};
+use super::{Failure, RunArgs, log, say, tolerance, without_data};
 
 /// Fold BatchNorm, Scale and Bias into the layers beside them, and prove that the outputs stay
 #[derive(Args, Debug)]
@@ -40,7 +40,7 @@ pub struct ProofArgs {
     #[arg(long, default_value_t = 1e-4, value_name = "ERROR", value_parser = tolerance, allow_negative_numbers = true)]
     tolerance: f64,
     /// Shape of what data layers read, where their fields do not say it
-    #[arg(long, value_name = "NxCxHxW", value_parser = check::shape)]
+    #[arg(long, value_name = "NxCxHxW", value_parser = without_data::shape)]
     assume_shape: Option<Shape>,
 }
 

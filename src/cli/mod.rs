@@ -34,6 +34,7 @@ mod train;
 mod tune;
 mod upgrade;
 mod watchdog;
+mod without_data;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

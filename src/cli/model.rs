@@ -11,7 +11,7 @@ use cortado_layers::Phase;
 use cortado_proto::def::read_text;
 use cortado_proto::{Errors, FileKind, NetDef, SolverDef, wire};
 
-use super::{Failure, RunArgs, check, log, told};
+use super::{Failure, RunArgs, log, told, without_data};
 
 /// A net and its weights.
 #[derive(Args, Clone, Debug)]
@@ -126,7 +126,7 @@ fn other_phase(errors: NetErrors, def: &NetDef, phase: Phase, run: &RunArgs) -> 
         Phase::Test => (Phase::Train, "TRAIN"),
     };
     let given = Assumed::default();
-    let builds = |phase| check::builds(def, phase, run, &given);
+    let builds = |phase| without_data::builds(def, phase, run, &given);
     let hint = match !builds(phase) && builds(other) {
         true => format!("\n\nnote: it builds in phase {name} only (`--phase {name}`)"),
         false => String::new(),

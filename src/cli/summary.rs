@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::model::{PlanArgs, options, read_net};
 use super::time::PhaseArg;
-use super::{Failure, RunArgs, check, log, say};
+use super::{Failure, RunArgs, log, say, without_data};
 
 /// List the layers of a net with shapes, parameters, multiply-adds and memory
 #[derive(Args, Debug)]
@@ -27,8 +27,8 @@ pub struct SummaryArgs {
     #[arg(long, value_enum, ignore_case = true, value_name = "PHASE")]
     phase: Option<PhaseArg>,
     /// Shape of what data layers read, without looking at the data; of one blob, after its name
-    #[arg(long, value_name = "[BLOB=]NxCxHxW", value_parser = check::assumption)]
-    assume_shape: Vec<check::Assumption>,
+    #[arg(long, value_name = "[BLOB=]NxCxHxW", value_parser = without_data::assumption)]
+    assume_shape: Vec<without_data::Assumption>,
     /// Print the table as JSON
     #[arg(long)]
     json: bool,
@@ -66,9 +66,9 @@ pub fn run(args: SummaryArgs) -> Result<(), Failure> {
         return Err(Failure::Usage("a net is wanted".to_owned()));
     };
     let def = read_net(&file)?;
-    let given = check::assumed(&args.assume_shape);
-    check::known(&given, &check::data_tops(&def))?;
-    let phase = check::shown_phase(&def, args.phase, &args.run, &given);
+    let given = without_data::assumed(&args.assume_shape);
+    without_data::known(&given, &without_data::data_tops(&def))?;
+    let phase = without_data::shown_phase(&def, args.phase, &args.run, &given);
     let options = options(phase, &args.run, &PlanArgs::default(), true)?;
     // Data that is there tells shapes better than fields do.
     let looked_at =
