@@ -282,6 +282,8 @@ pub struct SolverDef {
     pub source: Option<Arc<Source>>,
     /// Where its fields stand.
     pub place: Place,
+    /// Where the values stand that came from outside, in place of the file's.
+    pub(crate) given: Place,
     /// Worth telling the user: doubtful fields.
     pub notes: Vec<Diagnostic>,
     pub(crate) unknown: Vec<UnknownField>,
@@ -300,7 +302,8 @@ impl SolverDef {
         let own = unknown.iter().filter(|f| !f.path.contains("net_param"));
         let notes = own.map(UnknownField::warning).collect();
         let source = Some(source.clone());
-        Ok(SolverDef { param: parsed.message, source, place, notes, unknown })
+        let given = Place::code();
+        Ok(SolverDef { param: parsed.message, source, place, given, notes, unknown })
     }
 
     /// Reads a solver from a text file.
@@ -343,7 +346,10 @@ impl SolverDef {
 
     /// Where a field stands, e.g. `base_lr`.
     pub fn span_of(&self, field: &str) -> Option<Located> {
-        self.place.span_of(Some(field))
+        match self.given.field(field) {
+            Some(_) if !field.is_empty() => self.given.span_of(Some(field)),
+            _ => self.place.span_of(Some(field)),
+        }
     }
 }
 

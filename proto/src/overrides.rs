@@ -3,7 +3,7 @@
 use prost::Message;
 
 use crate::caffe::SolverParameter;
-use crate::def::SolverDef;
+use crate::def::{Place, SolverDef};
 use crate::error::{Diagnostic, Error, Errors};
 use crate::schema::{Kind, schema, suggest};
 use crate::span::Source;
@@ -33,9 +33,10 @@ impl SolverDef {
         if let Some(errors) = Errors::from_list(errors) {
             return Err(errors);
         }
-        let given = text::parse::<SolverParameter>(&Source::new("--set", &lines))?.message;
+        let given = text::parse::<SolverParameter>(&Source::new("--set", &lines))?;
+        self.given = Place::in_file(&given.spans, "");
         let mut bytes = wire::without_fields(&self.param.encode_to_vec(), &numbers)?;
-        bytes.extend(given.encode_to_vec());
+        bytes.extend(given.message.encode_to_vec());
         let decoded = SolverParameter::decode(bytes.as_slice());
         self.param = decoded.map_err(|e| Error::value("--set", e.to_string()))?;
         let note =

@@ -141,7 +141,7 @@ fn check(def: &SolverDef) -> Result<Checked, Vec<SolverError>> {
         ("warmup_iter", p.warmup_iter()),
     ] {
         if value < 0 {
-            say(field, format!("`{field}` is not negative, found {value}"));
+            say(field, format!("`{field}` must not be negative, found {value}"));
         }
     }
     if !["classification", DETECTION].contains(&p.eval_type()) {
@@ -180,7 +180,7 @@ fn check(def: &SolverDef) -> Result<Checked, Vec<SolverError>> {
             say("lr_policy", "lr_policy `plateau` wants `plateau_winsize`".to_owned());
         }
         Some(policy) if policy != LrPolicy::Fixed && p.gamma() < 0.0 => {
-            say("gamma", format!("`gamma` is not negative, found {}", p.gamma()));
+            say("gamma", format!("`gamma` must not be negative, found {}", p.gamma()));
         }
         Some(_) => {}
     }

@@ -120,7 +120,11 @@ impl Solver {
                 }
             }
             let showing = display > 0 && self.iter.is_multiple_of(display);
-            let loss = self.passes(showing && self.param.debug_info(), watcher, feed)?;
+            let debug = showing && self.param.debug_info();
+            let Some(loss) = self.passes(debug, watcher, feed)? else {
+                self.rewind()?;
+                return Ok(false);
+            };
             self.smooth(loss);
             if showing {
                 self.show(watcher);
@@ -141,13 +145,14 @@ impl Solver {
         Ok(true)
     }
 
-    /// The forward and backward passes of one iteration. The mean loss.
+    /// The forward and backward passes of one iteration. The mean loss; none where the watcher asked to
+    /// stop between two of them.
     fn passes(
         &mut self,
         debug: bool,
         watcher: &mut dyn Watcher,
         feed: Feed<'_>,
-    ) -> Result<f32, crate::Error> {
+    ) -> Result<Option<f32>, crate::Error> {
         let lines = std::sync::Arc::new(std::sync::Mutex::new(Vec::<String>::new()));
         if debug {
             let sink = lines.clone();
@@ -159,19 +164,30 @@ impl Solver {
         }
         let size = self.param.iter_size().max(1);
         self.look_ahead();
-        let result = self.sum_of_passes(size, feed);
+        let result = self.sum_of_passes(size, watcher, feed);
         self.net.debug = None;
         if let Ok(lines) = lines.lock() {
             lines.iter().for_each(|line| watcher.event(&Event::Line(line)));
         }
-        let loss = result?;
+        let Some(loss) = result? else { return Ok(None) };
         self.look(watcher);
-        Ok(loss / size as f32)
+        Ok(Some(loss / size as f32))
     }
 
-    fn sum_of_passes(&mut self, size: i32, feed: Feed<'_>) -> Result<f32, crate::Error> {
+    fn sum_of_passes(
+        &mut self,
+        size: i32,
+        watcher: &mut dyn Watcher,
+        feed: Feed<'_>,
+    ) -> Result<Option<f32>, crate::Error> {
         let mut sum = 0f32;
-        for _ in 0..size {
+        for pass in 0..size {
+            // Before the first it has just been asked.
+            match if pass == 0 { Request::Nothing } else { watcher.request() } {
+                Request::Stop => return Ok(None),
+                Request::Snapshot => self.asked = true,
+                Request::Nothing => {}
+            }
             feed(&mut self.net)?;
             let from = self.guards.non_finite.then(|| self.net.mark());
             let loss = self.net.forward()?;
@@ -181,7 +197,7 @@ impl Solver {
                 self.check_finite(loss, &from)?;
             }
         }
-        Ok(sum)
+        Ok(Some(sum))
     }
 
     /// The loss averaged over `average_loss` iterations, from the start of this run on.

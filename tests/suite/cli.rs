@@ -764,3 +764,15 @@ fn the_time_of_the_data_needs_a_net_that_reads_some() {
     let wanted = "error: the net has no layer that reads data; give the net that trains";
     assert!(stderr(&output).contains(wanted), "{}", stderr(&output));
 }
+
+#[test]
+fn a_mistake_in_a_value_given_from_outside_is_shown_there() {
+    let folder = folder();
+    write_solver(folder.path(), 2, "");
+    let arguments = ["train", "--solver", "solver.prototxt", "--set", "base_lr=1", "--set"];
+    let told = cortado_in(folder.path(), &[&arguments[..], &["display=-1"]].concat());
+    assert_eq!(told.status.code(), Some(1), "{}", stderr(&told));
+    let told = stderr(&told);
+    assert!(told.contains("--> --set:2:1") && told.contains("|  display: -1"), "{told}");
+    assert!(!told.contains("solver.prototxt:"), "{told}");
+}

@@ -453,6 +453,18 @@ fn a_test_cut_short_loses_no_snapshot_and_shows_no_loss() {
 }
 
 #[test]
+fn a_run_stops_between_the_passes_of_an_iteration() {
+    let folder = folder();
+    let text = parabola(folder.path(), "base_lr: 0.1 max_iter: 3 iter_size: 1000000000");
+    // The first look is the one before the iteration.
+    let asks = vec![Request::Nothing, Request::Nothing, Request::Snapshot, Request::Stop];
+    let mut script = Script { asks, ..Script::default() };
+    let finished = solver(&text, 1).solve(&mut script);
+    assert!(matches!(finished, Ok(false)), "{finished:?}");
+    assert_eq!(iterations(folder.path()), [0], "the last whole iteration");
+}
+
+#[test]
 fn weights_named_as_windows_does_are_found_beside_the_state() {
     let folder = folder();
     let text = parabola(folder.path(), "base_lr: 0.1 max_iter: 1");

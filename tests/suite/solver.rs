@@ -293,7 +293,7 @@ fn solver_files_that_make_no_sense_are_refused_field_by_field() {
             "`min_lr` is between 0 and base_lr, 0.1, found 1",
         ),
         ("lr_policy: 'fixed' patience: 2", "`patience` wants `keep_best`"),
-        ("lr_policy: 'fixed' keep_last: -1", "`keep_last` is not negative, found -1"),
+        ("lr_policy: 'fixed' keep_last: -1", "`keep_last` must not be negative, found -1"),
         ("lr_policy: 'fixed' type: 'LARS' larc_eta: 0", "`larc_eta` is above 0, found 0"),
         ("base_lr: 1", "`lr_policy` must be given"),
         ("lr_policy: 'stepp'", "there is no lr_policy `stepp`"),
@@ -304,7 +304,7 @@ fn solver_files_that_make_no_sense_are_refused_field_by_field() {
             "AdaGrad takes no momentum, found 0.9",
         ),
         ("lr_policy: 'fixed' iter_size: 0", "`iter_size` is at least 1, found 0"),
-        ("lr_policy: 'fixed' max_iter: -1", "`max_iter` is not negative, found -1"),
+        ("lr_policy: 'fixed' max_iter: -1", "`max_iter` must not be negative, found -1"),
         (
             "lr_policy: 'fixed' regularization_type: 'L3'",
             "regularization_type is L1 or L2, found `L3`",
