@@ -41,6 +41,12 @@ impl Folder {
         }
         let places: Vec<String> =
             tried.iter().map(|path| format!("`{}`", path.display())).collect();
+        if let Some((link, to)) = tried.iter().find_map(|path| Some((path, path.read_link().ok()?)))
+        {
+            let (link, to) = (link.display(), to.display());
+            let why = format!("`{link}` is a link to `{to}`, which is not there");
+            return Err(LayerError::field(field, why));
+        }
         let why = format!("there is no {}", places.join(" and no "));
         Err(LayerError::field(field, why).help(instead(&tried[tried.len() - 1])))
     }

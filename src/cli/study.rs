@@ -47,6 +47,7 @@ pub fn run(args: StudyArgs) -> Result<(), Failure> {
     progress.start_at((plan.len() - due.len()) as u64);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = if args.jobs == 0 { cores } else { args.jobs };
+    let pool = threads::try_pool(jobs).map_err(|why| Failure::Input(format!("error: {why}")))?;
     let next = AtomicUsize::new(0);
     let (ended, failed) = (Mutex::new(Vec::new()), Mutex::new(None));
     std::thread::scope(|scope| {
@@ -91,7 +92,6 @@ pub fn run(args: StudyArgs) -> Result<(), Failure> {
         runs[i] = Some(run);
     }
     let runs: Vec<Run> = runs.into_iter().flatten().collect();
-    let pool = threads::pool(jobs);
     let together = study.param.variant.iter().map(|variant| study.together(variant, &pool));
     let together: Vec<Vec<f64>> = together.collect::<Result<_, _>>()?;
     let report = Report::new(&study, &runs, &together);

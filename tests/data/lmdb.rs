@@ -140,6 +140,13 @@ fn folders_that_are_no_database_say_what_they_are() {
         assert!(error.contains(&shown.to_string()), "{error}");
     };
     fails("there is no");
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("nowhere", &absolute)
+            .expect("a temporary folder can be written");
+        fails("is a link to `nowhere`, which is not there");
+        std::fs::remove_file(&absolute).expect("it was made above");
+    }
     std::fs::create_dir(&absolute).expect("a temporary folder can be written");
     fails("it has no data.mdb, it is empty");
     write(&absolute, "picture.jpg", b"");
