@@ -219,7 +219,7 @@ impl Aside {
         let above = to.parent().filter(|above| !above.as_os_str().is_empty());
         sync_folder(above.unwrap_or(Path::new(".")))?;
         // Only now that the new one is safe may the old one go.
-        if replaces { fs::remove_dir_all(&self.path) } else { Ok(()) }
+        if replaces { remove(&self.path) } else { Ok(()) }
     }
 }
 
@@ -228,9 +228,22 @@ impl Drop for Aside {
         // Without the lock the folder is in its place already.
         if self.lock.is_some() {
             // Nothing more can be done about a leftover; the next writer removes it.
-            let _ = fs::remove_dir_all(&self.path);
+            let _ = remove(&self.path);
         }
     }
+}
+
+/// Removes a folder of ours. The file that says so goes last: whoever finds the rest of it after a kill
+/// may go on.
+fn remove(folder: &Path) -> std::io::Result<()> {
+    File::create(folder.join(LOCK))?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name() != LOCK {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    fs::remove_dir_all(folder)
 }
 
 /// The new folder takes the name of the old one and the old one that of the new: at every moment
