@@ -183,7 +183,8 @@ impl Solver {
         let mut sum = 0f32;
         for pass in 0..size {
             // Before the first it has just been asked.
-            match if pass == 0 { Request::Nothing } else { watcher.request() } {
+            let request = if pass == 0 { Request::Nothing } else { watcher.request() };
+            match request {
                 Request::Stop => return Ok(None),
                 Request::Snapshot => self.asked = true,
                 Request::Nothing => {}
