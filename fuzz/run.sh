@@ -9,12 +9,16 @@ seconds=${2:-3600}
 shift $(( $# < 2 ? $# : 2 ))
 [ "${BUILD:-yes}" = no ] || bash build.sh
 
-# Good files to begin with: small ones of the kind.
-good() {
-  local endings=$1
-  shift
-  (cd ../tests/golden && find "$@" -type f -size -32k -regextype posix-extended -regex ".*\.($endings)")
+# Good files to begin with: small ones of the kind, of the tests and, where they are, of published nets.
+shared=${CORTADO_SHARED:-../../shared}
+of() {
+  local root=$1 endings=$2
+  shift 2
+  [ ! -d "$root" ] || (cd "$root" && find "$@" -type f -size -32k \
+    -regextype posix-extended -regex ".*\.($endings)" -printf "$PWD/%p\n")
 }
+good() { of ../tests/golden "$@"; }
+published() { of "$shared/corpus" 'prototxt|pt' .; }
 seeds() {
   case $target in
     caffemodel) good caffemodel solver upgrade ;;
@@ -23,14 +27,14 @@ seeds() {
     image) good 'png|jpg' data/images ;;
     lmdb) good mdb data ;;
     mean) good binaryproto data ;;
-    net) good prototxt layers solver ;;
+    net) good prototxt layers solver; published ;;
     solverstate) good 'solverstate|solverstate.h5' solver ;;
-    text | text_codec) good prototxt text solver ;;
+    text | text_codec) good prototxt text solver; published ;;
   esac
 }
 if ! [ -d "corpus/$target" ]; then
   mkdir -p "corpus/$target"
-  seeds | while read -r file; do cp "../tests/golden/$file" "corpus/$target/${file//\//_}"; done
+  seeds | while read -r file; do cp "$file" "corpus/$target/$(cksum < "$file" | tr ' ' _)"; done
 fi
 mkdir -p "artifacts/$target"
 corpora=("corpus/$target")
