@@ -10,7 +10,7 @@ use cortado_proto::{Diagnostic, NetDef, Severity};
 
 use super::build::Builder;
 use super::check::wanted_gradients;
-use super::{Net, NetError, NetErrorKind, NetErrors, NetOptions, ParamStore, build};
+use super::{Net, NetError, NetErrorKind, NetErrors, NetOptions, NetState, ParamStore, build};
 
 /// One layer of an outline, inserted splits included.
 #[derive(Clone, Debug)]
@@ -49,25 +49,17 @@ impl Net {
         data: &dyn Fn(&LayerDef) -> Option<Vec<Shape>>,
     ) -> Outline {
         let mut notes = std::mem::take(&mut def.notes);
-        match cortado_proto::upgrade::net(&mut def) {
-            Ok(done) => notes.extend(done.into_iter().map(|what| Diagnostic::note(what, None))),
+        let (options, state, mut errors) = match prepared(&mut def, options, &mut notes) {
+            Ok(prepared) => prepared,
             Err(errors) => {
-                let errors = NetErrors::from_proto(errors).iter().cloned().collect();
-                return Outline {
-                    name: def.param.name().to_owned(),
-                    notes,
-                    errors,
-                    ..Outline::default()
-                };
+                let errors = errors.iter().cloned().collect();
+                let name = def.param.name().to_owned();
+                return Outline { name, notes, errors, ..Outline::default() };
             }
-        }
-        let state = options.state.clone().and(def.param.state.as_ref());
-        let mut errors = super::filter::filter(&mut def, &state);
+        };
         notes.extend(super::unused::of_net(&def));
-        let registry = options.registry.clone().with(&python_shapes::KIND);
-        let options = &NetOptions { registry, ..options.clone() };
-        let fed = feed_all(&mut def, options, data, &mut notes, &mut errors);
-        let mut builder = Builder::new(options, ParamStore::default(), notes, errors);
+        let fed = feed_all(&mut def, &options, data, &mut notes, &mut errors);
+        let mut builder = Builder::new(&options, ParamStore::default(), notes, errors);
         builder.shapes_only = true;
         let wires: Vec<Wires> = def.layers.iter().map(Wires::of).collect();
         super::splits::splits(def.layers).into_iter().for_each(|layer| builder.add(layer));
@@ -76,7 +68,10 @@ impl Net {
             let (_, errors) = wanted_gradients(&mut builder.nodes, &builder.blobs, force);
             builder.errors.extend(errors);
         }
-        let sources = sources(&wires, &fed);
+        let sources = match builder.errors.is_empty() {
+            true => HashMap::new(),
+            false => sources(&wires, &fed),
+        };
         for error in &mut builder.errors {
             let wires = wires.iter().find(|w| error.layer.as_ref() == Some(&w.name));
             wires.iter().for_each(|wires| assumed(error, &fed, &sources, wires));
@@ -112,18 +107,28 @@ impl Net {
         options: &NetOptions,
         data: &dyn Fn(&LayerDef) -> Option<Vec<Shape>>,
     ) -> Result<Net, NetErrors> {
-        let upgraded = cortado_proto::upgrade::net(&mut def).map_err(NetErrors::from_proto)?;
         let mut notes = std::mem::take(&mut def.notes);
-        notes.extend(upgraded.into_iter().map(|what| Diagnostic::note(what, None)));
-        let state = options.state.clone().and(def.param.state.as_ref());
-        let mut errors = super::filter::filter(&mut def, &state);
-        let registry = options.registry.clone().with(&python_shapes::KIND);
-        let options = &NetOptions { registry, ..options.clone() };
-        feed_all(&mut def, options, data, &mut notes, &mut errors);
+        let (options, _, mut errors) = prepared(&mut def, options, &mut notes)?;
+        feed_all(&mut def, &options, data, &mut notes, &mut errors);
         NetErrors::check(errors)?;
         def.notes = notes;
-        Net::build(def, options)
+        Net::build(def, &options)
     }
+}
+
+/// Brings a net into today's form and leaves the layers of its state; the types that it may have here, its
+/// state, and what is wrong with its rules.
+fn prepared(
+    def: &mut NetDef,
+    options: &NetOptions,
+    notes: &mut Vec<Diagnostic>,
+) -> Result<(NetOptions, NetState, Vec<NetError>), NetErrors> {
+    let upgraded = cortado_proto::upgrade::net(def).map_err(NetErrors::from_proto)?;
+    notes.extend(upgraded.into_iter().map(|what| Diagnostic::note(what, None)));
+    let state = options.state.clone().and(def.param.state.as_ref());
+    let errors = super::filter::filter(def, &state);
+    let registry = options.registry.clone().with(&python_shapes::KIND);
+    Ok((NetOptions { registry, ..options.clone() }, state, errors))
 }
 
 /// A layer whose data is not there: its type, its tops and what they are taken to be.
