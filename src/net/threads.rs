@@ -29,7 +29,7 @@ pub fn try_pool(threads: usize) -> Result<Arc<ThreadPool>, String> {
 /// The same for a number of threads that the system is known to grant.
 ///
 /// # Panics
-/// It does not.
+/// The system does not grant them: what users ask for goes through [`try_pool`].
 pub fn pool(threads: usize) -> Arc<ThreadPool> {
     try_pool(threads).unwrap_or_else(|why| panic!("{why}"))
 }
@@ -39,7 +39,8 @@ pub(crate) fn pass<R: Send>(pool: &ThreadPool, run: impl FnOnce() -> R + Send) -
     pool.install(|| cortado_kernels::together(run))
 }
 
-/// The pool of nets that were given none: one thread per core.
+/// The pool of nets that were given none: one thread per core; a single one where the system grants the
+/// program no more, which changes no result.
 pub fn default_pool() -> Arc<ThreadPool> {
-    DEFAULT.get_or_init(|| pool(0)).clone()
+    DEFAULT.get_or_init(|| try_pool(0).unwrap_or_else(|_| pool(1))).clone()
 }
