@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use clap::Args;
-use cortado::net::{Assumed, NetError, NetErrorKind, default_shapes};
+use cortado::net::{Assumed, NetError, NetErrorKind, belongs, default_shapes};
 use cortado_layers::{LayerDef, Phase, Shape};
-use cortado_proto::caffe::{self, BlobShape, InputParameter, LayerParameter, NetStateRule};
+use cortado_proto::caffe::{BlobShape, InputParameter, LayerParameter};
 use cortado_proto::{NetDef, text, wire};
 use serde_json::json;
 
@@ -180,22 +180,6 @@ fn best(def: &NetDef, args: &DeployArgs, given: &Assumed) -> Result<Made, Failur
     Ok(made)
 }
 
-/// Whether a layer belongs to the net that runs.
-fn belongs(layer: &LayerParameter, phase: Phase, run: &RunArgs) -> bool {
-    let fits = |rule: &NetStateRule| {
-        let phase = rule.phase.is_none()
-            || (rule.phase() == caffe::Phase::Train) == (phase == Phase::Train);
-        let level = rule.min_level.is_none_or(|min| run.level >= min)
-            && rule.max_level.is_none_or(|max| run.level <= max);
-        let has = |stage: &String| run.stage.contains(stage);
-        phase && level && rule.stage.iter().all(has) && !rule.not_stage.iter().any(has)
-    };
-    match layer.include.is_empty() {
-        true => !layer.exclude.iter().any(fits),
-        false => layer.include.iter().any(fits),
-    }
-}
-
 /// What takes a loss's place: it makes the values that the loss compares.
 fn head(loss: &str) -> Option<&'static str> {
     match loss {
@@ -268,10 +252,12 @@ fn deploy(mut def: NetDef, phase: Phase, one: bool, args: &DeployArgs, given: &A
     let fed = |l: &LayerDef| l.r#type() == "Input" || data_of(l, false, given).is_some();
     let made_up = !def.layers.iter().any(fed);
     let data = |layer: &LayerDef| data_of(layer, made_up, given);
-    let runs = |layer: &LayerDef| belongs(layer, phase, &args.run);
+    let in_phase = |phase| without_data::state(phase, &args.run);
+    let (state, training) = (in_phase(phase), in_phase(Phase::Train));
+    let runs = |layer: &LayerDef| belongs(layer, &state);
     // Training data stands in where the net has no data to test.
     let tests = def.layers.iter().any(|l| runs(l) && data(l).is_some());
-    let trains = |l: &LayerDef| belongs(l, Phase::Train, &args.run) && data(l).is_some();
+    let trains = |l: &LayerDef| belongs(l, &training) && data(l).is_some();
     def.layers.retain(|l| runs(l) || (!tests && trains(l)));
     let heads = def.layers.iter().filter(|l| head(l.r#type()).is_some()).count();
     let read_by_net: HashSet<String> = def
@@ -355,6 +341,7 @@ fn deploy(mut def: NetDef, phase: Phase, one: bool, args: &DeployArgs, given: &A
         }
         layer.include.clear();
         layer.exclude.clear();
+        layer.phase = None;
         layer.loss_weight.clear();
         layer.propagate_down.clear();
         // Rates do not matter any more; names share weights.

@@ -24,7 +24,7 @@ pub(crate) fn filter(def: &mut NetDef, state: &NetState) -> Vec<NetError> {
 }
 
 /// Whether the rules of a layer fit the state.
-pub(crate) fn belongs(layer: &LayerParameter, state: &NetState) -> bool {
+pub fn belongs(layer: &LayerParameter, state: &NetState) -> bool {
     match layer.include.is_empty() {
         true => !layer.exclude.iter().any(|rule| fits(rule, state)),
         false => layer.include.iter().any(|rule| fits(rule, state)),
