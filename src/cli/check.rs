@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use cortado::lint::{self, Level};
 use cortado::net::{
-    Net, NetError, NetErrorKind, NetOptions, NetState, Outline, OutlineLayer, default_shapes,
-    fork_of,
+    Net, NetError, NetErrorKind, NetOptions, Outline, OutlineLayer, default_shapes, fork_of,
 };
+use cortado::solver::SolverOptions;
 use cortado_layers::{Phase, Shape};
 use cortado_proto::def::read_text;
 use cortado_proto::{Diagnostic, FileKind, NetDef, Severity, SolverDef, Source, wire};
@@ -303,21 +303,14 @@ fn mistakes_of_nets(
     let tests = tests.into_iter().enumerate();
     let tests = tests.map(|(i, net)| (net, Phase::Test, p.test_state.get(i)));
     let given = assumed(&args.assume_shape);
+    let (level, stages) = (args.run.level, args.run.stage.clone());
+    let flags = SolverOptions { level, stages, ..SolverOptions::default() };
     for (net, phase, own) in
         std::iter::once((train, Phase::Train, p.train_state.as_ref())).chain(tests)
     {
         let Some(net) = net else { continue };
         data.extend(data_tops(&net));
-        let mut state = NetState { phase, level: 0, stages: Vec::new() };
-        if let Some(own) = own {
-            state.level = own.level.unwrap_or(0);
-            state.stages.clone_from(&own.stage);
-        }
-        // The command line speaks of the net that trains.
-        if phase == Phase::Train {
-            state.level = if args.run.level == 0 { state.level } else { args.run.level };
-            state.stages.extend(args.run.stage.iter().cloned());
-        }
+        let state = cortado::solver::net_state(phase, &flags, &net.param, own);
         let options = NetOptions { state, ..NetOptions::new(phase) };
         let outline = Net::outline(net, &options, &|layer| default_shapes(layer, &given));
         mistakes.extend(outline.errors.iter().map(NetError::diagnostic));

@@ -42,7 +42,7 @@ impl Solver {
             files.collect::<Vec<_>>().join(",")
         };
         def.param.weights = def.param.weights.iter().map(beside).collect();
-        let state = state_of(Phase::Train, options, &train.param, def.param.train_state.as_ref());
+        let state = net_state(Phase::Train, options, &train.param, def.param.train_state.as_ref());
         let with = |state: NetState| NetOptions {
             gradients: state.phase == Phase::Train,
             // What is to be told layer by layer runs layer by layer.
@@ -60,7 +60,7 @@ impl Solver {
         let weights = net.store.weight_count();
         let mut test_nets = Vec::with_capacity(tests.len());
         for (i, test) in tests.into_iter().enumerate() {
-            let state = state_of(Phase::Test, options, &test.param, def.param.test_state.get(i));
+            let state = net_state(Phase::Test, options, &test.param, def.param.test_state.get(i));
             let mut built = Net::build_on(test, &with(state), std::mem::take(&mut net.store))?;
             net.store = std::mem::take(&mut built.store);
             test_nets.push(built);
@@ -326,7 +326,7 @@ fn nets(def: &SolverDef, near: Option<&Path>) -> Result<(NetDef, Vec<NetDef>), c
 
 /// The state of a net: its phase, then what the net says, then what the solver says, then, for the net
 /// that trains, what the command line says.
-fn state_of(
+pub fn net_state(
     phase: Phase,
     options: &SolverOptions,
     net: &caffe::NetParameter,

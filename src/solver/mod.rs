@@ -39,7 +39,7 @@ use claim::Claim;
 use guards::Watch;
 
 pub use crate::net::shown;
-pub use config::examine;
+pub use config::{examine, net_state};
 pub use error::SolverError;
 pub use guards::Guards;
 pub use policy::{LrPolicy, Pace};
