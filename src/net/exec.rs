@@ -1,7 +1,6 @@
 //! The passes. For each node the net takes the memory of the tops out of its arena, lends the
 //! bottoms, calls the layer, and puts the memory back.
 
-use std::collections::TryReserveError;
 use std::mem::take;
 use std::ops::Range;
 
@@ -12,7 +11,6 @@ use cortado_layers::{
 };
 
 use super::build::layer_phase;
-use super::lifetimes::Place;
 use super::{
     Blob, DiffTo, Net, NetError, NetErrorKind, NetErrors, Node, ParamStore, Short, Storage, threads,
 };
@@ -42,50 +40,6 @@ impl Net {
             }
             false => self.fill()?,
         }
-        Ok(())
-    }
-
-    /// Gives the memory that is `wanted` the size of its blobs, and the rest back.
-    ///
-    /// # Errors
-    /// The machine has no memory left.
-    pub(super) fn size_storages(&mut self, wanted: impl Fn(usize) -> bool) -> Result<(), NetError> {
-        for blob in &self.blobs {
-            let lent = [Place::Data(blob.storage), Place::Diff(blob.storage)];
-            let [data_lent, diff_lent] = lent.map(|place| self.lent.lends(place));
-            let storage = &mut self.storages[blob.storage];
-            let mut full = Ok(());
-            if !wanted(blob.storage) {
-                storage.data = Vec::new();
-            } else if !data_lent {
-                full = sized(&mut storage.data, blob.shape.count());
-            }
-            if storage.diff_from_run {
-                storage.diff = Vec::new();
-            } else if storage.has_diff && !diff_lent {
-                full = full.and_then(|()| sized(&mut storage.diff, blob.shape.count()));
-            }
-            full.map_err(|_| {
-                let why = format!(
-                    "the machine has no memory left for blob `{}`, {}",
-                    blob.name, blob.shape
-                );
-                NetError::at(&self.nodes[blob.maker].def, None, NetErrorKind::Size(why))
-            })?;
-        }
-        let Some(node) = self.nodes.iter().max_by_key(|node| node.scratch) else { return Ok(()) };
-        self.scratch.truncate(node.scratch);
-        sized(&mut self.scratch, node.scratch).map_err(|_| {
-            let why = "the machine has no memory left for what this layer needs beside".to_owned();
-            NetError::at(&node.def, None, NetErrorKind::Size(why))
-        })
-    }
-
-    /// Gives every blob its memory, but for what is lent in each pass.
-    pub(super) fn fill(&mut self) -> Result<(), NetError> {
-        self.filled = 0;
-        self.size_storages(|_| true)?;
-        self.filled = self.nodes.len();
         Ok(())
     }
 
@@ -478,13 +432,6 @@ impl Net {
         }
         Ok(())
     }
-}
-
-/// Gives values their number, new ones 0.
-fn sized(values: &mut Vec<f32>, count: usize) -> Result<(), TryReserveError> {
-    values.try_reserve_exact(count.saturating_sub(values.len()))?;
-    values.resize(count, 0.0);
-    Ok(())
 }
 
 /// What a forward pass lends to every layer.

@@ -27,6 +27,7 @@ mod plan;
 mod recompute;
 mod shown;
 mod splits;
+mod storages;
 pub mod threads;
 mod trace;
 mod unused;
