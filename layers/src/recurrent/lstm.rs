@@ -94,14 +94,16 @@ impl Layer for Lstm {
 
     fn forward(&mut self, cx: &mut Forward<'_>) -> Result<(), LayerError> {
         let (k, hidden, n, step) = (cx.k, self.seq.hidden(), self.seq.n, self.seq.step());
+        let cont = cx.bottom(1).data;
         let [gates, kept, cells] = &mut cx.saved[..] else {
             return Err(LayerError::layer("the layer was not reshaped"));
         };
         let (gates, kept, cells) = (gates.data_mut(), kept.data_mut(), cells.data_mut());
         self.seq.forward(k, cx.bottoms, cx.weights, gates)?;
-        let (top, more) = cx.tops.split_first_mut().expect("there is a top");
-        let (cont, w) = (cx.bottoms[1].expect("not in place").data, cx.weights.last());
-        let w = w.expect("there are weights").data;
+        let (Some((top, more)), Some(w)) = (cx.tops.split_first_mut(), cx.weights.last()) else {
+            return Err(LayerError::layer("the layer has no top or no weights"));
+        };
+        let w = w.data;
         cells[..step].copy_from_slice(start(&self.seq, cx.bottoms, 1, &mut self.c));
         for t in 0..self.seq.t {
             let (before, h) = top.data.split_at_mut(t * step);
