@@ -311,7 +311,15 @@ impl SolverDef {
     /// # Errors
     /// The file cannot be read or is not text; all errors of the text.
     pub fn read(path: impl AsRef<Path>) -> Result<SolverDef, Errors> {
-        SolverDef::from_text(&read_text(path.as_ref())?)
+        let path = path.as_ref();
+        let source = read_text(path)?;
+        SolverDef::from_text(&source).map_err(|errors| match FileKind::of(&source) {
+            FileKind::Net => {
+                let why = "it is a net, and a solver is wanted, which names it as its `net`";
+                Error::file("read the solver", path, why).into()
+            }
+            _ => errors,
+        })
     }
 
     /// A solver built in code.

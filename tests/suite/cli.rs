@@ -776,3 +776,14 @@ fn a_mistake_in_a_value_given_from_outside_is_shown_there() {
     assert!(told.contains("--> --set:2:1") && told.contains("|  display: -1"), "{told}");
     assert!(!told.contains("solver.prototxt:"), "{told}");
 }
+
+#[test]
+fn a_net_in_place_of_a_solver_is_told_as_one() {
+    let folder = folder();
+    write_solver(folder.path(), 2, "");
+    let told = cortado_in(folder.path(), &["train", "--solver", "net.prototxt"]);
+    assert_eq!(told.status.code(), Some(1), "{}", stderr(&told));
+    let wanted = "cannot read the solver `net.prototxt`: it is a net, and a solver is wanted";
+    assert!(stderr(&told).contains(wanted), "{}", stderr(&told));
+    assert!(!stderr(&told).contains("has no field"), "{}", stderr(&told));
+}
