@@ -352,12 +352,13 @@ impl SolverDef {
         }
     }
 
-    /// Where a field stands, e.g. `base_lr`.
+    /// Where a field stands, e.g. `base_lr`; one that is missing could stand at the end of the text.
     pub fn span_of(&self, field: &str) -> Option<Located> {
-        match self.given.field(field) {
+        let found = match self.given.field(field) {
             Some(_) if !field.is_empty() => self.given.span_of(Some(field)),
             _ => self.place.span_of(Some(field)),
-        }
+        };
+        found.or_else(|| self.source.as_ref().map(Source::end))
     }
 }
 

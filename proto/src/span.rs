@@ -102,6 +102,12 @@ impl Source {
         self.lossy
     }
 
+    /// Where the text ends.
+    pub(crate) fn end(self: &Arc<Source>) -> Located {
+        let end = self.text.len() as u32;
+        Located { source: self.clone(), span: Span { start: end, end } }
+    }
+
     /// The text of a span; empty where the span does not fit this source.
     pub fn slice(&self, span: Span) -> &str {
         self.text.get(span.range()).unwrap_or("")

@@ -8,7 +8,7 @@ use cortado::lint::{self, Level};
 use cortado::net::{
     Net, NetError, NetErrorKind, NetOptions, Outline, OutlineLayer, default_shapes, fork_of,
 };
-use cortado::solver::SolverOptions;
+use cortado::solver::{NamedNet, SolverOptions};
 use cortado_layers::{Phase, Shape};
 use cortado_proto::def::read_text;
 use cortado_proto::{Diagnostic, FileKind, NetDef, Severity, SolverDef, Source, wire};
@@ -266,13 +266,21 @@ fn mistakes_of_nets(
     shown: &mut Vec<Diagnostic>,
     data: &mut Vec<String>,
 ) -> Vec<Diagnostic> {
-    let p = &def.param;
+    // What is wrong with their number has been told.
+    let Ok(named) = cortado::solver::named_nets(def) else { return Vec::new() };
     let mut mistakes = Vec::new();
-    let mut read = |field: &str, path: &str| -> Option<NetDef> {
-        let found = cortado::files::resolve(path, Some(file));
+    let mut read = |net: NamedNet| -> Option<NetDef> {
+        let (field, path) = match net {
+            NamedNet::Here(net) => return Some(*net),
+            NamedNet::File { field, path } => (field, path),
+        };
+        let found = cortado::files::resolve(&path, Some(file));
         if !found.exists() {
             let what = format!("`{path}` is not there: only the solver itself is checked");
-            shown.push(Diagnostic::note(what, def.span_of(field)));
+            let note = Diagnostic::note(what, def.span_of(&field));
+            if !shown.contains(&note) {
+                shown.push(note);
+            }
             return None;
         }
         match read_text(&found) {
@@ -287,27 +295,16 @@ fn mistakes_of_nets(
             }
         }
     };
-    let generic = match &p.net {
-        Some(path) => read("net", path),
-        None => def.net_param(),
-    };
-    let train = match &p.train_net {
-        Some(path) => read("train_net", path),
-        None => def.train_net_param().or_else(|| generic.clone()),
-    };
-    let mut tests: Vec<Option<NetDef>> = def.test_net_params().into_iter().map(Some).collect();
-    for (i, path) in p.test_net.iter().enumerate() {
-        tests.push(read(&format!("test_net[{i}]"), path));
-    }
-    tests.resize(tests.len().max(p.test_iter.len()), generic);
-    let tests = tests.into_iter().enumerate();
-    let tests = tests.map(|(i, net)| (net, Phase::Test, p.test_state.get(i)));
+    let p = &def.param;
+    let train = (read(named.train), Phase::Train, p.train_state.as_ref());
+    let tests = named.tests.into_iter().enumerate();
+    let nets: Vec<_> = std::iter::once(train)
+        .chain(tests.map(|(i, net)| (read(net), Phase::Test, p.test_state.get(i))))
+        .collect();
     let given = assumed(&args.assume_shape);
     let (level, stages) = (args.run.level, args.run.stage.clone());
     let flags = SolverOptions { level, stages, ..SolverOptions::default() };
-    for (net, phase, own) in
-        std::iter::once((train, Phase::Train, p.train_state.as_ref())).chain(tests)
-    {
+    for (net, phase, own) in nets {
         let Some(net) = net else { continue };
         data.extend(data_tops(&net));
         let state = cortado::solver::net_state(phase, &flags, &net.param, own);

@@ -9,6 +9,7 @@ use cortado_proto::caffe::solver_parameter::{SnapshotFormat, SolverMode};
 use cortado_proto::caffe::{self, SolverParameter};
 use cortado_proto::{Diagnostic, NetDef, SolverDef, schema};
 
+use super::nets::{NamedNets, named_nets};
 use super::policy::POLICIES;
 use super::precision::AP_VERSIONS;
 use super::probe::Probes;
@@ -35,7 +36,9 @@ impl Solver {
         let prefix = prefix(&def);
         let near = def.source.as_ref().map(|source| PathBuf::from(&source.name));
         let near = near.as_deref();
-        let (train, tests) = nets(&def, near)?;
+        let train = checked.nets.train.read(near)?;
+        let tests = checked.nets.tests.into_iter().map(|test| test.read(near));
+        let tests = tests.collect::<Result<Vec<NetDef>, _>>()?;
         let beside = |list: &String| -> String {
             let files = list.split(',').map(str::trim).filter(|file| !file.is_empty());
             let files = files.map(|file| files::resolve(file, near).display().to_string());
@@ -121,6 +124,7 @@ struct Checked {
     policy: LrPolicy,
     rule: UpdateRule,
     regularization: Regularization,
+    nets: NamedNets,
 }
 
 /// Holds every field that can be wrong by itself against what its policy and type want.
@@ -215,9 +219,10 @@ fn check(def: &SolverDef) -> Result<Checked, Vec<SolverError>> {
             None
         }
     };
-    match (errors.is_empty(), policy, rule, regularization) {
-        (true, Some(policy), Some(rule), Some(regularization)) => {
-            Ok(Checked { policy, rule, regularization })
+    let nets = named_nets(def).map_err(|error| errors.push(error)).ok();
+    match (errors.is_empty(), policy, rule, regularization, nets) {
+        (true, Some(policy), Some(rule), Some(regularization), Some(nets)) => {
+            Ok(Checked { policy, rule, regularization, nets })
         }
         _ => Err(errors.into_iter().map(|error| helped(error, p)).collect()),
     }
@@ -259,69 +264,6 @@ fn prefix(def: &SolverDef) -> PathBuf {
         }
         given => PathBuf::from(given),
     }
-}
-
-/// The nets a solver names: exactly one to train, and those to test (a net given as `net` is tested
-/// as often as `test_iter` has entries beyond the test nets).
-fn nets(def: &SolverDef, near: Option<&Path>) -> Result<(NetDef, Vec<NetDef>), crate::Error> {
-    let p = &def.param;
-    let fail = |field: &str, why: String| {
-        crate::Error::Solver(vec![SolverError::field(why, def.span_of(field))])
-    };
-    let given = [
-        ("net", p.net.is_some()),
-        ("net_param", p.net_param.is_some()),
-        ("train_net", p.train_net.is_some()),
-        ("train_net_param", p.train_net_param.is_some()),
-    ];
-    let named: Vec<&str> = given.iter().filter(|(_, is)| *is).map(|(name, _)| *name).collect();
-    if named.is_empty() {
-        let why = "a solver names its net: `net`, `net_param`, `train_net` or `train_net_param`";
-        return Err(fail("", why.to_owned()));
-    }
-    if named.len() > 1 {
-        let why = format!("the net to train is given once, found {}", named.join(" and "));
-        return Err(fail(named[1], why));
-    }
-    let read = |path: &str| NetDef::read(files::resolve(path, near));
-    let generic = || -> Result<NetDef, crate::Error> {
-        match (&p.net, def.net_param()) {
-            (Some(path), _) => Ok(read(path)?),
-            (None, Some(net)) => Ok(net),
-            (None, None) => Err(fail("", "there is no net to test".to_owned())),
-        }
-    };
-    let train = match (&p.train_net, def.train_net_param()) {
-        (Some(path), _) => read(path)?,
-        (None, Some(net)) => net,
-        (None, None) => generic()?,
-    };
-    let mut tests = def.test_net_params();
-    for path in &p.test_net {
-        tests.push(read(path)?);
-    }
-    let is_generic = p.net.is_some() || p.net_param.is_some();
-    let wanted = p.test_iter.len();
-    if wanted < tests.len() || (!is_generic && wanted != tests.len()) {
-        let why = format!(
-            "`test_iter` is given once per test net: {} nets, {wanted} entries",
-            tests.len()
-        );
-        return Err(fail("test_iter", why));
-    }
-    while tests.len() < wanted {
-        tests.push(generic()?);
-    }
-    if !p.test_state.is_empty() && p.test_state.len() != tests.len() {
-        let (states, nets) = (p.test_state.len(), tests.len());
-        let why = format!("`test_state` is given once per test net: {nets} nets, {states} entries");
-        return Err(fail("test_state", why));
-    }
-    if !tests.is_empty() && p.test_interval() <= 0 {
-        let why = "there are test nets, so `test_interval` must be above 0".to_owned();
-        return Err(fail("test_iter", why));
-    }
-    Ok((train, tests))
 }
 
 /// The state of a net: its phase, then what the net says, then what the solver says, then, for the net
