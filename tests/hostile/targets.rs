@@ -309,12 +309,14 @@ pub fn text_codec(bytes: &[u8]) {
         Err(errors) => {
             let known = errors.iter().all(|e| {
                 // It takes enum numbers that no value has, does not ask for required fields, and takes
-                // `09` and `01.5`, which the original refuses too (golden `text/rejections.txt`).
+                // `09` and `01.5`, which the original refuses too (golden `text/rejections.txt`), and
+                // `\X41`, which some of its generations refuse and the others read as `?41`.
                 match &e.kind {
                     ErrorKind::UnknownEnumValue { .. } | ErrorKind::MissingField { .. } => true,
                     ErrorKind::Token(what) => {
                         what.contains("starts with 0 is octal")
                             || what.contains("must not start with 0 and another digit")
+                            || (what.contains("unknown escape") && source.contains(r"\X"))
                     }
                     _ => false,
                 }
