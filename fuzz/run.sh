@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Fuzzes one target for so many seconds: run.sh TARGET [SECONDS] [MORE OPTIONS OF LIBFUZZER]
 # What is found goes to artifacts/TARGET; once mended, it belongs in ../tests/hostile/corpus/TARGET.
+# PUBLISHED=yes begins with published nets as well; what comes of them stays apart, in published/TARGET.
 # BUILD=no takes the targets as they were built last.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -9,7 +10,7 @@ seconds=${2:-3600}
 shift $(( $# < 2 ? $# : 2 ))
 [ "${BUILD:-yes}" = no ] || bash build.sh
 
-# Good files to begin with: small ones of the kind, of the tests and, where they are, of published nets.
+# Good files to begin with: small ones of the kind.
 shared=${CORTADO_SHARED:-../../shared}
 of() {
   local root=$1 endings=$2
@@ -27,18 +28,30 @@ seeds() {
     image) good 'png|jpg' data/images ;;
     lmdb) good mdb data ;;
     mean) good binaryproto data ;;
-    net) good prototxt layers solver; published ;;
+    net) good prototxt layers solver ;;
     solverstate) good 'solverstate|solverstate.h5' solver ;;
-    text | text_codec) good prototxt text solver; published ;;
+    text | text_codec) good prototxt text solver ;;
   esac
 }
-if ! [ -d "corpus/$target" ]; then
-  mkdir -p "corpus/$target"
-  seeds | while read -r file; do cp "$file" "corpus/$target/$(cksum < "$file" | tr ' ' _)"; done
+begin() {
+  [ ! -d "$1" ] || return 0
+  mkdir -p "$1"
+  while read -r file; do cp "$file" "$1/$(cksum < "$file" | tr ' ' _)"; done
+}
+begin "corpus/$target" < <(seeds)
+corpora=("corpus/$target")
+collected=../tests/hostile/collected/$target.tar.gz
+if [ -f "$collected" ]; then
+  mkdir -p "collected/$target"
+  tar -xzf "$collected" -C "collected/$target"
+  corpora+=("collected/$target")
+fi
+[ ! -d "../tests/hostile/corpus/$target" ] || corpora+=("../tests/hostile/corpus/$target")
+if [ "${PUBLISHED:-no}" = yes ]; then
+  begin "published/$target" < <(published)
+  corpora=("published/$target" "${corpora[@]}")
 fi
 mkdir -p "artifacts/$target"
-corpora=("corpus/$target")
-[ -d "../tests/hostile/corpus/$target" ] && corpora+=("../tests/hostile/corpus/$target")
 
 # The second that an input may take is counted by the target itself, in processor time; the timeout
 # is for what never ends.

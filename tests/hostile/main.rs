@@ -1,15 +1,18 @@
-//! Hostile input on stable: the corpora that fuzzing has collected, good files of every kind, and
-//! damaged forms of both, against the targets of the fuzzer.
+//! Hostile input on stable: the corpora that fuzzing has collected, good files of every kind and what was
+//! found, and damaged forms of these two, against the targets of the fuzzer.
 //!
 //! `CORTADO_HOSTILE=1000 cargo test --release --test hostile` tries so many damages of each file;
 //! `CORTADO_HOSTILE_OF=lmdb,hdf5` names the targets.
 
 mod targets;
 
+use std::fs::File;
+use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use flate2::read::GzDecoder;
 use targets::{TARGETS, Target};
 
 /// Damages tried of each file in the ordinary test run.
@@ -23,7 +26,24 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests")
 }
 
-/// The collected inputs of a target, and good files of its kind.
+/// What fuzzing led to (`fuzz/collect.sh`), with the names it has there.
+fn collected(target: &str) -> Vec<(String, Vec<u8>)> {
+    let path = root().join(format!("hostile/collected/{target}.tar.gz"));
+    let read = || -> std::io::Result<Vec<(String, Vec<u8>)>> {
+        let mut found = Vec::new();
+        for entry in tar::Archive::new(GzDecoder::new(File::open(&path)?)).entries()? {
+            let (mut entry, mut bytes) = (entry?, Vec::new());
+            if entry.header().entry_type().is_file() {
+                entry.read_to_end(&mut bytes)?;
+                found.push((entry.path()?.display().to_string(), bytes));
+            }
+        }
+        Ok(found)
+    };
+    read().unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// The inputs that broke a target once, and good files of its kind.
 fn inputs(target: &str) -> Vec<PathBuf> {
     let mut found = files(&root().join("hostile/corpus").join(target), &[""]);
     let golden = |folders: &[&str], endings: &[&str]| -> Vec<PathBuf> {
@@ -103,28 +123,39 @@ fn processor_time() -> Option<Duration> {
     Some(Duration::from_millis(10 * ticks.sum::<Option<u64>>()?))
 }
 
-/// Runs a target on all its inputs and their damages. What went wrong.
+/// Runs a target on an input. What went wrong.
+fn attempt(name: &str, target: Target, origin: &str, bytes: &[u8]) -> Option<String> {
+    let (start, processor) = (Instant::now(), processor_time());
+    let calm = catch_unwind(AssertUnwindSafe(|| target(bytes))).is_ok();
+    let took = match (processor, processor_time()) {
+        (Some(before), Some(after)) => after - before,
+        _ => start.elapsed(),
+    };
+    if calm && took < LONGEST {
+        return None;
+    }
+    let file = format!("cortado-{name}-{}", origin.replace(['/', ' '], "_"));
+    let kept = std::env::temp_dir().join(file);
+    let _ = std::fs::write(&kept, bytes);
+    let what = if calm { format!("took {took:?}") } else { "panics".to_owned() };
+    Some(format!("{name}: {origin} {what}; kept as {}", kept.display()))
+}
+
+/// Runs a target on all its inputs and their damages. How many, and what went wrong.
 fn replay(name: &str, target: Target, damages: u64) -> (usize, Vec<String>) {
     let (mut tried, mut failures) = (0, Vec::new());
+    for (origin, bytes) in collected(name) {
+        tried += 1;
+        failures.extend(attempt(name, target, &origin, &bytes));
+    }
     for path in inputs(name) {
         let good = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let about = path.strip_prefix(root()).unwrap_or(&path).display();
         let mut numbers = Numbers(good.len() as u64);
         for round in 0..=damages {
             let bytes = if round == 0 { good.clone() } else { damaged(&good, &mut numbers) };
-            let (start, processor) = (Instant::now(), processor_time());
-            let calm = catch_unwind(AssertUnwindSafe(|| target(&bytes))).is_ok();
-            let took = match (processor, processor_time()) {
-                (Some(before), Some(after)) => after - before,
-                _ => start.elapsed(),
-            };
             tried += 1;
-            if calm && took < LONGEST {
-                continue;
-            }
-            let kept = std::env::temp_dir().join(format!("cortado-{name}-{}-{round}", good.len()));
-            let what = if calm { format!("took {took:?}") } else { "panics".to_owned() };
-            let _ = std::fs::write(&kept, &bytes);
-            failures.push(format!("{name}: {} {what}; kept as {}", path.display(), kept.display()));
+            failures.extend(attempt(name, target, &format!("{about} {round}"), &bytes));
         }
     }
     (tried, failures)

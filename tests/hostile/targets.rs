@@ -3,6 +3,7 @@
 //! beyond its limit; errors are fine.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,7 +20,8 @@ use cortado_proto::wire::{self, Model};
 use cortado_proto::{ErrorKind, NetDef, SolverDef, Source, schema, text};
 use cortado_witness::caffe as theirs;
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage};
+use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor};
+use protobuf::{CodedInputStream, rt};
 
 /// A kind of input.
 pub type Target = fn(&[u8]);
@@ -275,6 +277,11 @@ fn check_picture(panels: &[Panel]) {
     }
 }
 
+thread_local! {
+    static POOL: DescriptorPool =
+        DescriptorPool::decode(schema::DESCRIPTORS).unwrap_or_else(|e| panic!("{e}"));
+}
+
 /// Our binary codec beside an independent one: what both take is the same message.
 pub fn codec(bytes: &[u8]) {
     agree::<NetParameter, theirs::NetParameter>(bytes);
@@ -284,19 +291,41 @@ pub fn codec(bytes: &[u8]) {
 
 fn agree<O: Message + prost::Name + Default, T: protobuf::Message>(bytes: &[u8]) {
     let (Ok(ours), Ok(theirs)) = (O::decode(bytes), T::parse_from_bytes(bytes)) else { return };
+    let written = ours.encode_to_vec();
+    let again = T::parse_from_bytes(&written).unwrap_or_else(|e| panic!("theirs: {e}"));
+    let message = POOL.with(|pool| pool.get_message_by_name(&O::full_name()));
+    let message = message.unwrap_or_else(|| panic!("{} is not known", O::full_name()));
+    let theirs = if in_parts(&message, bytes) { again } else { theirs };
     let written = theirs.write_to_bytes().unwrap_or_else(|e| panic!("{e}"));
     let crossed = O::decode(written.as_slice()).unwrap_or_else(|e| panic!("ours: {e}"));
     assert_eq!(text::print(&crossed), text::print(&ours));
-    let written = ours.encode_to_vec();
-    T::parse_from_bytes(&written).unwrap_or_else(|e| panic!("theirs: {e}"));
+}
+
+/// Whether a message in it that may stand once stands there in several parts. They are to be merged;
+/// the other codec leaves the last one.
+fn in_parts(message: &MessageDescriptor, bytes: &[u8]) -> bool {
+    let mut input = CodedInputStream::from_bytes(bytes);
+    let mut seen = HashSet::new();
+    while let Ok(Some(tag)) = input.read_raw_tag_or_eof() {
+        let (number, is_block) = (tag >> 3, tag & 7 == 2);
+        let Some(field) = message.get_field(number).filter(|_| is_block) else {
+            match rt::skip_field_for_tag(tag, &mut input) {
+                Ok(()) => continue,
+                Err(_) => return false,
+            }
+        };
+        let Ok(part) = input.read_bytes() else { return false };
+        if let Kind::Message(inner) = field.kind()
+            && ((!field.is_list() && !seen.insert(number)) || in_parts(&inner, &part))
+        {
+            return true;
+        }
+    }
+    false
 }
 
 /// Our text reader beside an independent one: what that takes ours takes, as the same message.
 pub fn text_codec(bytes: &[u8]) {
-    thread_local! {
-        static POOL: DescriptorPool =
-            DescriptorPool::decode(schema::DESCRIPTORS).unwrap_or_else(|e| panic!("{e}"));
-    }
     let Ok(source) = std::str::from_utf8(bytes) else { return };
     let wanted = POOL.with(|pool| {
         let message = pool.get_message_by_name("caffe.SolverParameter")?;
