@@ -147,8 +147,11 @@ fn remove_leftovers(prefix: &Path) {
     let Ok(entries) = std::fs::read_dir(folder_of(prefix)) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let ours =
-            ["_iter_", "_best."].iter().any(|part| name.starts_with(&format!("{stem}{part}")));
+        let rest = name.strip_prefix(&stem).unwrap_or_default();
+        // `run_iter_5_iter_6.…` is of another prefix, which may be in use.
+        let number =
+            rest.strip_prefix("_iter_").map(|rest| rest.trim_start_matches(char::is_numeric));
+        let ours = rest.starts_with("_best.") || number.is_some_and(|rest| rest.starts_with('.'));
         if ours && name.ends_with(".part") {
             // What can't be removed does no harm.
             let _ = std::fs::remove_file(entry.path());

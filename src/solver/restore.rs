@@ -133,14 +133,15 @@ fn checksum(path: &Path) -> io::Result<u32> {
 }
 
 /// The weights of a state: where it says, then beside it (files move, and another run may have written
-/// to the old place since).
+/// to the old place since), also where both have another name now.
 fn find_model(state: &Path, learned: &str, wanted: Option<u32>) -> Result<PathBuf, String> {
     let given = PathBuf::from(learned);
     let beside = state.with_file_name(given.file_name().unwrap_or_default());
     // As Windows writes them.
     let last = state.with_file_name(learned.rsplit('\\').next().unwrap_or_default());
+    let twin = twin(state, "solverstate", "caffemodel");
     let mut changed = None;
-    for path in [given, beside, last].into_iter().filter(|path| path.is_file()) {
+    for path in [given, beside, last].into_iter().chain(twin).filter(|path| path.is_file()) {
         let Some(wanted) = wanted else { return Ok(path) };
         let found = checksum(&path).map_err(|e| format!("`{}`: {e}", path.display()))?;
         if found == wanted {
@@ -158,12 +159,21 @@ fn find_model(state: &Path, learned: &str, wanted: Option<u32>) -> Result<PathBu
     })
 }
 
+/// `x.FROM` → `x.TO`, `x.FROM.h5` → `x.TO.h5`.
+fn twin(path: &Path, from: &str, to: &str) -> Option<PathBuf> {
+    let is_hdf5 = path.extension().is_some_and(|ending| ending == "h5");
+    let inner = if is_hdf5 { path.with_extension("") } else { path.to_owned() };
+    inner.extension().filter(|ending| *ending == from)?;
+    let mut twin = inner.with_extension(to);
+    if is_hdf5 {
+        twin.as_mut_os_string().push(".h5");
+    }
+    Some(twin)
+}
+
 /// The state that belongs to a file of weights; any other file is taken for the state itself.
 fn state_beside(path: &Path) -> Result<PathBuf, String> {
-    let name = path.to_string_lossy();
-    let weights = name.rsplit_once(".caffemodel").filter(|(_, end)| matches!(*end, "" | ".h5"));
-    let Some((stem, ending)) = weights else { return Ok(path.to_owned()) };
-    let state = PathBuf::from(format!("{stem}.solverstate{ending}"));
+    let Some(state) = twin(path, "caffemodel", "solverstate") else { return Ok(path.to_owned()) };
     match state.is_file() {
         true => Ok(state),
         false => Err(format!(

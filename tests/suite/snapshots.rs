@@ -477,6 +477,42 @@ fn weights_named_as_windows_does_are_found_beside_the_state() {
 }
 
 #[test]
+fn a_state_and_its_weights_may_both_have_another_name() {
+    for (format, ending) in [("BINARYPROTO", ""), ("HDF5", ".h5")] {
+        let folder = folder();
+        let more = format!("base_lr: 0.1 max_iter: 1 snapshot_format: {format}");
+        let text = parabola(folder.path(), &more);
+        solve(&text, None);
+        for kind in ["caffemodel", "solverstate"] {
+            let at = |stem: &str| folder.path().join(format!("{stem}.{kind}{ending}"));
+            fs::rename(at("run_iter_1"), at("v1.2")).unwrap_or_else(|e| panic!("{e}"));
+        }
+        for kind in ["caffemodel", "solverstate"] {
+            let given = folder.path().join(format!("v1.2.{kind}{ending}"));
+            let report = solver(&text, 1).restore(&given).unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(report.copied.len(), 1, "{format}");
+        }
+    }
+}
+
+#[test]
+fn what_a_run_of_a_longer_prefix_is_writing_is_left_alone() {
+    let folder = folder();
+    let text = parabola(folder.path(), "base_lr: 0.1 max_iter: 1");
+    let names = ["run_iter_5.caffemodel.7.part", "run_best.caffemodel.7.part"];
+    let others = ["run_iter_5_iter_6.caffemodel.7.part", "run_iter_5.caffemodel"];
+    for name in names.iter().chain(&others) {
+        write(&folder.path().join(name), Vec::new());
+    }
+    solver(&text, 1).claim_prefix().unwrap_or_else(|e| panic!("{e}"));
+    for (names, wanted) in [(names, false), (others, true)] {
+        for name in names {
+            assert_eq!(folder.path().join(name).exists(), wanted, "{name}");
+        }
+    }
+}
+
+#[test]
 fn a_run_that_has_ended_is_not_written_again() {
     let folder = folder();
     let text = parabola(folder.path(), "base_lr: 0.1 max_iter: 1");
