@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use cortado::data::Backend;
 use cortado::tools::mean;
 use serde_json::json;
 
@@ -31,8 +32,8 @@ pub struct ComputeMeanArgs {
     #[arg(long, default_value_t = 0.01, value_name = "SHARE")]
     zca_eps: f64,
     /// Accepted for compatibility: the kind of database is told by what it holds
-    #[arg(long, value_name = "KIND", hide = true)]
-    backend: Option<String>,
+    #[arg(long, value_name = "KIND", hide = true, value_parser = Backend::named)]
+    backend: Option<Backend>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,

@@ -65,7 +65,16 @@ pub fn run(args: ExtractFeaturesArgs) -> Result<(), Failure> {
             stores.len()
         )));
     }
-    if args.device.first().is_some_and(|device| device.eq_ignore_ascii_case("gpu")) {
+    let (kind, number) = (args.device.first(), args.device.get(1));
+    let is_kind = |text: &String| ["cpu", "gpu"].iter().any(|kind| text.eq_ignore_ascii_case(kind));
+    let is_number = |text: &String| text.trim_start_matches("DEVICE_ID=").parse::<u32>().is_ok();
+    if args.device.len() > 2 || !kind.is_none_or(is_kind) || !number.is_none_or(is_number) {
+        return Err(Failure::Usage(format!(
+            "behind the kind of store stand CPU or GPU and a number at most, found `{}`",
+            args.device.join(" ")
+        )));
+    }
+    if kind.is_some_and(|device| device.eq_ignore_ascii_case("gpu")) {
         log::line("GPU is ignored: everything runs on the CPU here");
     }
     let model = ModelArgs { model: args.net, weights: vec![args.weights], skip_mismatch: false };

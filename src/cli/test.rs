@@ -93,22 +93,19 @@ pub fn run(args: TestArgs) -> Result<(), Failure> {
     let mut scored = Scored::load(&args)?;
     log::line(&format!("Running for {} iterations.", args.iterations));
     let progress = Progress::new(args.iterations, "testing");
-    let (mut sums, mut total): (Vec<(String, f64)>, f64) = (Vec::new(), 0.0);
+    // Of each output's elements the sum, and how many batches had it: outputs may change their size.
+    let mut sums: Vec<Vec<(f64, u64)>> = vec![Vec::new(); scored.net().outputs().len()];
+    let mut total = 0.0;
     for batch in 0..args.iterations {
         total += scored.forward()?;
         let net = scored.net();
-        let mut index = 0;
-        for name in net.outputs() {
+        for (name, sums) in net.outputs().into_iter().zip(&mut sums) {
             let Some(blob) = net.blob(name) else { continue };
-            for &value in blob.data {
+            sums.resize(sums.len().max(blob.data.len()), (0.0, 0));
+            for (&value, (sum, batches)) in blob.data.iter().zip(sums) {
                 log::line(&format!("Batch {batch}, {name} = {}", shown(value.into())));
-                if batch == 0 {
-                    sums.push((name.to_owned(), 0.0));
-                }
-                if let Some((_, sum)) = sums.get_mut(index) {
-                    *sum += f64::from(value);
-                }
-                index += 1;
+                *sum += f64::from(value);
+                *batches += 1;
             }
         }
         progress.set(batch + 1, String::new());
@@ -118,17 +115,21 @@ pub fn run(args: TestArgs) -> Result<(), Failure> {
     let net = scored.net();
     let batches = args.iterations as f64;
     log::line(&format!("Loss: {}", shown(total / batches)));
-    let mut outputs: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-    for (name, sum) in sums {
-        let (mean, weight) = (sum / batches, net.loss_weight(&name));
-        let loss = match weight {
-            0.0 => String::new(),
-            weight => {
-                format!(" (* {} = {} loss)", shown(weight.into()), shown(f64::from(weight) * mean))
-            }
-        };
-        log::line(&format!("{name} = {}{loss}", shown(mean)));
-        outputs.entry(name).or_default().push(mean);
+    let mut outputs: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for (name, sums) in net.outputs().into_iter().zip(sums) {
+        let weight = net.loss_weight(name);
+        for (sum, batches) in sums {
+            let mean = sum / batches as f64;
+            let loss = match weight {
+                0.0 => String::new(),
+                weight => {
+                    let part = shown(f64::from(weight) * mean);
+                    format!(" (* {} = {part} loss)", shown(weight.into()))
+                }
+            };
+            log::line(&format!("{name} = {}{loss}", shown(mean)));
+            outputs.entry(name).or_default().push(mean);
+        }
     }
     if args.json {
         let report = json!({

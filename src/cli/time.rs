@@ -27,9 +27,9 @@ pub struct TimeArgs {
     /// Number of timed iterations
     #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     iterations: u64,
-    /// Phase of the net
-    #[arg(long, value_enum, ignore_case = true, default_value = "TRAIN", value_name = "PHASE")]
-    phase: PhaseArg,
+    /// Phase of the net [default: TRAIN]
+    #[arg(long, value_enum, ignore_case = true, value_name = "PHASE")]
+    phase: Option<PhaseArg>,
     /// Print the table as JSON
     #[arg(long)]
     json: bool,
@@ -63,7 +63,13 @@ impl From<PhaseArg> for Phase {
 
 /// Runs the command.
 pub fn run(args: TimeArgs) -> Result<(), Failure> {
-    let phase = if args.plan { Phase::Test } else { args.phase.into() };
+    let phase = match (args.plan, args.phase) {
+        (true, Some(PhaseArg::Train)) => {
+            return Err(Failure::Usage("--plan times phase TEST: TRAIN has no plan".to_owned()));
+        }
+        (true, _) => Phase::Test,
+        (false, phase) => phase.map_or(Phase::Train, Into::into),
+    };
     let mut net = args.model.load(phase, &args.run, &args.how, !args.plan)?;
     if args.plan {
         return planned(&args, net);
@@ -161,7 +167,7 @@ pub fn run(args: TimeArgs) -> Result<(), Failure> {
 fn planned(args: &TimeArgs, net: Net) -> Result<(), Failure> {
     let mut net = net.deploy();
     let Some(planned) = Planned::time(&mut net, args.iterations)? else {
-        return Err(Failure::Input("error: the net runs layer by layer: there is no plan".into()));
+        return Err(Failure::Input(format!("error: {}", net.why_unplanned())));
     };
     match args.json {
         true => say(&planned.report().to_string()),

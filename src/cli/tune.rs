@@ -36,7 +36,7 @@ pub fn run(args: TuneArgs) -> Result<(), Failure> {
     folder_for(&args.output)?;
     let mut net = args.model.load(Phase::Test, &args.run, &PlanArgs::default(), false)?;
     if net.plan_steps().is_none() {
-        return Err(Failure::Input("error: the net runs layer by layer: there is no plan".into()));
+        return Err(Failure::Input(format!("error: {}", net.why_unplanned())));
     }
     let (tuned, timings) = net.tune(args.rounds);
     tuned.write(&args.output).map_err(|why| Failure::Input(format!("error: {why}")))?;

@@ -20,6 +20,14 @@ use super::{
 /// Name of the tops that losses get without asking.
 const AUTOMATIC: &str = "(automatic)";
 
+/// `12 MiB`, or `3 KiB`.
+fn size(bytes: u64) -> String {
+    match bytes >> 20 {
+        0 => format!("{} KiB", bytes.div_ceil(1 << 10)),
+        mib => format!("{mib} MiB"),
+    }
+}
+
 impl Net {
     /// Builds a net on parameters that may exist already, by layer name and blob index: how a test
     /// net uses the weights of the net that trains.
@@ -99,9 +107,9 @@ impl Net {
         if bytes <= self.max_memory {
             return Ok(());
         }
-        let (wanted, limit) = (bytes >> 20, self.max_memory >> 20);
+        let (wanted, limit) = (size(bytes), size(self.max_memory));
         let why = format!(
-            "up to this layer, {wanted} MiB are kept for backward or needed beside, over the limit of {limit} MiB"
+            "up to this layer, {wanted} are kept for backward or needed beside, over the limit of {limit}"
         );
         Err(NetError::at(&self.nodes[i].def, None, NetErrorKind::Size(why)))
     }
@@ -123,9 +131,9 @@ impl Net {
         let count = |blob: &&Blob| blob.shape.checked_count();
         let Some(blob) = self.blobs.iter().rev().max_by_key(count) else { return Ok(()) };
         let why = format!(
-            "the blobs of this net take {} MiB, over the limit of {} MiB; the largest is `{}`, {}",
-            total >> 20,
-            limit >> 20,
+            "the blobs of this net take {}, over the limit of {}; the largest is `{}`, {}",
+            size(total),
+            size(limit),
             blob.name,
             blob.shape
         );
@@ -231,10 +239,10 @@ impl<'a> Builder<'a> {
             .fold(self.param_bytes, |sum, shape| sum.saturating_add(8 * shape.count() as u64));
         if self.param_bytes > self.options.max_memory {
             let why = format!(
-                "the parameters up to this layer ({}) take {} MiB, over the limit of {} MiB",
+                "the parameters up to this layer ({}) take {}, over the limit of {}",
                 param_shapes.iter().map(Shape::to_string).collect::<Vec<_>>().join(", "),
-                self.param_bytes >> 20,
-                self.options.max_memory >> 20
+                size(self.param_bytes),
+                size(self.options.max_memory)
             );
             return Err(vec![NetError::at(&def, None, NetErrorKind::Size(why))]);
         }

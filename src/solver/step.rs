@@ -62,6 +62,8 @@ impl Solver {
             watcher.event(&Event::Line("Optimization stopped early."));
             return Ok(false);
         }
+        self.begin();
+        let losses = self.losses.clone();
         let display = self.param.display().max(0) as u64;
         if display > 0 && self.iter.is_multiple_of(display) {
             let loss = self.net.forward()?;
@@ -74,8 +76,14 @@ impl Solver {
             self.test_all(watcher)?;
         }
         if std::mem::take(&mut self.asked) && self.saved != Some(self.iter) {
+            // As one written before the last display and test, which a resumed run does again.
+            let best = self.best.clone();
+            self.rewind()?;
+            self.losses = losses;
             self.asked_snapshot(watcher)?;
+            self.best = best;
         }
+        self.began = None;
         watcher.event(&Event::Line("Optimization Done."));
         Ok(true)
     }

@@ -62,8 +62,11 @@ impl Solver {
         }
         let version = AP_VERSIONS.iter().find(|(name, _)| *name == self.param.ap_version());
         let version = version.map_or(ApVersion::Integral, |(_, version)| *version);
-        let mean = |(name, told): (String, Told)| match told {
-            Told::Sum(sum) => (name, sum / batches.max(1) as f64),
+        let of_output = |(name, told): (String, Told)| match told {
+            Told::Elements(sums) => {
+                let mean = |(sum, batches)| (name.clone(), sum / f64::from(batches));
+                sums.into_iter().map(mean).collect()
+            }
             Told::Detections(detections) => {
                 let precisions = detections.precisions(version);
                 for (label, precision) in &precisions {
@@ -73,10 +76,10 @@ impl Solver {
                     }
                 }
                 let sum: f64 = precisions.iter().map(|(_, precision)| precision).sum();
-                (name, sum / precisions.len().max(1) as f64)
+                vec![(name, sum / precisions.len().max(1) as f64)]
             }
         };
-        let means: Vec<(String, f64)> = sums.outputs.into_iter().map(mean).collect();
+        let means: Vec<(String, f64)> = sums.outputs.into_iter().flat_map(of_output).collect();
         for (i, (name, mean)) in means.iter().enumerate() {
             let suffix = loss_suffix(self.test_nets[index].loss_weight(name), *mean);
             let line = format!("    Test net output #{i}: {name} = {}{suffix}", shown(*mean));
@@ -98,34 +101,34 @@ struct Sums {
 }
 
 enum Told {
-    /// The sum of one of its elements.
-    Sum(f64),
+    /// Of each of its elements the sum, and how many batches had it: outputs may change their size.
+    Elements(Vec<(f64, u32)>),
     /// Detections, held against true boxes.
     Detections(Detections),
 }
 
 impl Sums {
     fn add(&mut self, net: &Net) {
-        let first = self.outputs.is_empty();
-        let mut index = 0;
-        for name in net.outputs() {
-            let Some(blob) = net.blob(name) else { continue };
-            let rows = self.detection && blob.shape.last() == Some(&ROW);
-            let parts = if rows { 1 } else { blob.data.len() };
-            if first {
-                let told = || match rows {
+        let names = net.outputs();
+        let blobs = names.iter().filter_map(|&name| Some((name, net.blob(name)?)));
+        for (i, (name, blob)) in blobs.enumerate() {
+            if i == self.outputs.len() {
+                let told = match self.detection && blob.shape.last() == Some(&ROW) {
                     true => Told::Detections(Detections::default()),
-                    false => Told::Sum(0.0),
+                    false => Told::Elements(Vec::new()),
                 };
-                self.outputs.extend((0..parts).map(|_| (name.to_owned(), told())));
+                self.outputs.push((name.to_owned(), told));
             }
-            for (i, (_, told)) in self.outputs.iter_mut().skip(index).take(parts).enumerate() {
-                match told {
-                    Told::Sum(sum) => *sum += blob.data.get(i).map_or(0.0, |&v| f64::from(v)),
-                    Told::Detections(detections) => detections.add(blob.data),
+            match &mut self.outputs[i].1 {
+                Told::Elements(sums) => {
+                    sums.resize(sums.len().max(blob.data.len()), (0.0, 0));
+                    for ((sum, batches), &value) in sums.iter_mut().zip(blob.data) {
+                        *sum += f64::from(value);
+                        *batches += 1;
+                    }
                 }
+                Told::Detections(detections) => detections.add(blob.data),
             }
-            index += parts;
         }
     }
 }

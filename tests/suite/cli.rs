@@ -62,8 +62,12 @@ fn parts() -> impl Iterator<Item = Vec<&'static str>> {
 
 #[test]
 fn exit_codes_tell_usage_from_bad_input() {
-    let table: [(&[&str], i32); 16] = [
+    let table: [(&[&str], i32); 20] = [
         (&["frobnicate"], 2),
+        (&["time", "--model", "models/lenet/deploy.prototxt", "--plan", "--phase", "TRAIN"], 2),
+        (&["tune", "--model", "models/lenet/train_test.prototxt", "-o", "target/tuned"], 1),
+        (&["compute_image_mean", "-backend", "nonsense", "nothing_lmdb"], 2),
+        (&["extract_features", "w", "net", "ip1", "store", "1", "lmdb", "nonsense"], 2),
         (&["check"], 2),
         (&["check", "--assume-shape", "3by3", "models"], 2),
         (&["check", "models/nothing.prototxt"], 1),
@@ -228,7 +232,8 @@ fn folder() -> tempfile::TempDir {
 fn caffes_spellings_work_and_gpus_are_noted_once() {
     let folder = folder();
     write_solver(folder.path(), 2, "");
-    let output = cortado_in(folder.path(), &["train", "-solver=solver.prototxt", "-gpu", "0,1"]);
+    let output =
+        cortado_in(folder.path(), &["train", "-solver=solver.prototxt", "-v", "1", "-gpu", "0,1"]);
     let told = stderr(&output);
     assert!(output.status.success(), "{told}");
     assert_eq!(told.matches("-gpu 0,1 is ignored").count(), 1, "{told}");
@@ -732,6 +737,45 @@ fn pictures_are_classified_in_the_channel_order_that_was_asked_for() {
         }
     }
     none(failures);
+}
+
+/// Whichever picture comes first, the mean of what stands behind it is that of its own values, and of the
+/// pixels only those there are.
+#[cfg(feature = "images")]
+#[test]
+fn an_output_that_changes_its_size_leaves_the_means_of_others_alone() {
+    let folder = folder();
+    let write = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).unwrap_or_else(|e| panic!("{e}"));
+    };
+    for (name, width, value) in [("small.png", 1, 10), ("large.png", 2, 20)] {
+        let picture = image::RgbImage::from_pixel(width, 1, image::Rgb([value; 3]));
+        picture.save(folder.path().join(name)).unwrap_or_else(|e| panic!("{e}"));
+    }
+    let net = r#"
+        layer { name: "d" type: "ImageData" top: "a" top: "z" include { phase: TEST }
+          image_data_param { source: "list.txt" batch_size: 1 } }
+        layer { name: "t" type: "DummyData" top: "x" dummy_data_param { shape { dim: 1 } } include { phase: TRAIN } }"#;
+    write("net.prototxt", net);
+    let solver = "net: 'net.prototxt' base_lr: 1 lr_policy: 'fixed' max_iter: 0 test_iter: 2 \
+                  test_interval: 1 snapshot_after_train: false";
+    write("solver.prototxt", solver);
+    let wanted = ["a = 15", "a = 15", "a = 15", "a = 20", "a = 20", "a = 20", "z = 6"];
+    for list in ["small.png 5\nlarge.png 7\n", "large.png 7\nsmall.png 5\n"] {
+        write("list.txt", list);
+        let test = &["test", "--model", "net.prototxt", "--iterations", "2"][..];
+        for arguments in [test, &["train", "--solver", "solver.prototxt"]] {
+            let told = stderr(&cortado_in(folder.path(), arguments));
+            let lines = told.lines().filter_map(|line| line.split_once("] "));
+            let means = lines.map(|(_, line)| match line.split_once("Test net output #") {
+                Some((_, output)) => output.split_once(": ").unwrap_or_default().1,
+                None => line,
+            });
+            let means: Vec<&str> =
+                means.filter(|line| line.starts_with("a = ") || line.starts_with("z = ")).collect();
+            assert_eq!(means, wanted, "{list}{told}");
+        }
+    }
 }
 
 #[test]

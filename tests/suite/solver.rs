@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cortado::solver::{Event, Solver, Watcher};
+use cortado::solver::{Event, Request, Solver, Watcher};
 
 use crate::support::{leave_alone, none, solver};
 
@@ -74,6 +74,36 @@ fn a_run_stopped_and_resumed_gives_the_bits_of_the_unbroken_one() {
     }
     solver.solve(&mut ()).unwrap_or_else(|e| panic!("{e}"));
     assert!(snapshot(folder.path(), 12) == wanted);
+}
+
+/// Asks for a snapshot in the test after the last iteration.
+#[derive(Default)]
+struct AskLate(bool);
+
+impl Watcher for AskLate {
+    fn event(&mut self, event: &Event<'_>) {
+        self.0 |= matches!(event, Event::Line(line) if line.starts_with("Iteration 12, Testing"));
+    }
+
+    fn request(&mut self) -> Request {
+        if std::mem::take(&mut self.0) { Request::Snapshot } else { Request::Nothing }
+    }
+}
+
+#[test]
+fn a_snapshot_asked_for_in_the_last_test_is_of_the_state_before_it() {
+    let folder = folder();
+    let more = "display: 3 average_loss: 4 test_iter: 2 test_interval: 3 keep_best: \"loss\"";
+    let wanted = trained(folder.path(), 2, more);
+    for ending in ["caffemodel", "solverstate"] {
+        let path = folder.path().join(format!("run_iter_12.{ending}"));
+        std::fs::remove_file(path).unwrap_or_else(|e| panic!("{e}"));
+    }
+    let more = format!("{more} snapshot_after_train: false");
+    let mut solver = solver(&text(&folder.path().join("run"), &more), 2);
+    solver.solve(&mut AskLate::default()).unwrap_or_else(|e| panic!("{e}"));
+    assert!(snapshot(folder.path(), 12) == wanted);
+    assert_eq!(solver.best().map(|(_, at)| at), Some(12), "what the last test found stays known");
 }
 
 /// Keeps what is printed.

@@ -96,6 +96,20 @@ impl Net {
             && self.blobs.iter().all(|blob| blob.maker >= self.fixed() || blob.shape.count() > 0)
     }
 
+    /// Why forward passes are not planned, and what helps.
+    pub fn why_unplanned(&self) -> String {
+        let dynamic = self.nodes.get(self.fixed()).filter(|_| self.planning);
+        match dynamic {
+            Some(node) => format!(
+                "the net runs layer by layer: what `{}` ({}) gives may change its shape from pass to pass; \
+                 take the deploy net, whose inputs stand (`cortado deploy` makes one)",
+                node.def.name(),
+                node.def.r#type()
+            ),
+            None => "the net runs layer by layer: there is no plan".to_owned(),
+        }
+    }
+
     /// Number of layers before the first whose tops' shapes depend on values.
     fn fixed(&self) -> usize {
         self.nodes.iter().position(|node| node.kind.dynamic).unwrap_or(self.nodes.len())
