@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use cortado::batch_norm::check_outputs;
 use cortado::tools::{npy, weights};
 use cortado_layers::Shape;
 use serde_json::json;
 
-use super::model::folder_for;
+use super::model::{folder_for, not_a_state};
 use super::{Failure, say, tolerance};
 
 /// Look into files of trained weights, compare and change them
@@ -52,7 +53,8 @@ enum Action {
     /// Write the blobs as arrays named layer/number
     #[command(
         after_help = "Examples:\n  cortado caffemodel extract net.caffemodel weights.npz\n  \
-        cortado caffemodel extract net.caffemodel conv1.safetensors --layer conv1"
+        cortado caffemodel extract net.caffemodel conv1.safetensors --layer conv1\n\n\
+        Of several layers named ip the second is ip#1, the third ip#2."
     )]
     Extract {
         /// The weights
@@ -73,7 +75,7 @@ enum Action {
     Replace {
         /// The weights
         file: PathBuf,
-        /// Name of the layer
+        /// Name of the layer (of several named ip the second is ip#1)
         layer: String,
         /// Number of the blob
         index: usize,
@@ -110,7 +112,7 @@ pub fn run(args: CaffemodelArgs) -> Result<(), Failure> {
             diff(&first, &second, tolerance as f32, json)
         }
         Action::Extract { file, output, layer, json } => {
-            folder_for(&output)?;
+            prepared(&[&file], &output)?;
             let arrays = weights::arrays(weights::read(&file)?, layer.as_deref())?;
             npy::save_arrays(&output, &arrays)?;
             match json {
@@ -120,7 +122,7 @@ pub fn run(args: CaffemodelArgs) -> Result<(), Failure> {
             Ok(())
         }
         Action::Replace { file, layer, index, values, output, json } => {
-            folder_for(&output)?;
+            prepared(&[&file, &values], &output)?;
             let values = npy::read_npy(&values)?;
             weights::replace(&file, &layer, index, &values, &output)?;
             match json {
@@ -130,8 +132,8 @@ pub fn run(args: CaffemodelArgs) -> Result<(), Failure> {
             Ok(())
         }
         Action::Average { files, output, json } => {
-            folder_for(&output)?;
             let paths: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
+            prepared(&paths, &output)?;
             weights::average(&paths, &output)?;
             match json {
                 true => say(&json!({ "path": output, "files": files }).to_string()),
@@ -142,14 +144,22 @@ pub fn run(args: CaffemodelArgs) -> Result<(), Failure> {
     }
 }
 
+/// Before the work is done: all files are weights, and the result takes the place of none of them.
+fn prepared(files: &[&Path], output: &Path) -> Result<(), Failure> {
+    folder_for(output)?;
+    files.iter().try_for_each(|file| not_a_state(file))?;
+    Ok(check_outputs(&[output], files)?)
+}
+
 fn list(file: &Path, as_json: bool) -> Result<(), Failure> {
+    not_a_state(file)?;
     let blobs = weights::read(file)?;
     let values: usize = blobs.iter().map(|blob| blob.data.len()).sum();
     if as_json {
         let entry = |blob: &weights::WeightBlob| {
             let s = blob.statistics();
             json!({
-                "layer": blob.layer, "type": blob.type_name, "index": blob.index,
+                "layer": blob.layer, "twin": blob.twin, "type": blob.type_name, "index": blob.index,
                 "shape": blob.shape, "min": s.min, "max": s.max, "mean": s.mean, "std": s.std,
                 "zeros": s.zeros, "not_finite": s.not_finite,
             })
@@ -185,6 +195,7 @@ fn list(file: &Path, as_json: bool) -> Result<(), Failure> {
 }
 
 fn diff(first: &Path, second: &Path, tolerance: f32, as_json: bool) -> Result<(), Failure> {
+    [first, second].into_iter().try_for_each(not_a_state)?;
     let found = weights::diff(&weights::read(first)?, &weights::read(second)?, tolerance);
     let told: Vec<String> = found.iter().map(ToString::to_string).collect();
     if as_json {

@@ -5,6 +5,8 @@ use std::path::Path;
 use cortado_proto::caffe::BlobProto;
 use prost::Message;
 
+use crate::machine;
+
 /// What is subtracted from every pixel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MeanPicture {
@@ -14,8 +16,14 @@ pub struct MeanPicture {
     pub data: Vec<f32>,
 }
 
-/// No mean picture takes more: 64 MiB.
-const MAX_BYTES: u64 = 64 << 20;
+/// The original reads no larger message.
+const MAX_BYTES: u64 = i32::MAX as u64;
+
+/// A mean file takes no more. One byte of a damaged one may be the length of an axis, which takes eight
+/// in memory, and twice that while their list grows.
+fn most_bytes() -> u64 {
+    MAX_BYTES.min(machine::memory() / 16)
+}
 
 impl MeanPicture {
     /// Reads a mean file.
@@ -24,7 +32,7 @@ impl MeanPicture {
     /// It can't be read, is no `BlobProto`, or holds something else than one picture.
     pub fn read(path: &Path) -> Result<MeanPicture, String> {
         let shown = path.display();
-        let bytes = read_file(path, MAX_BYTES)?;
+        let bytes = read_file(path, most_bytes())?;
         if bytes.starts_with(b"\x93NUMPY") {
             return Err(format!("`{shown}` is a numpy file; a binaryproto file is wanted"));
         }

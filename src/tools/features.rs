@@ -96,7 +96,6 @@ pub fn extract(
 
 /// Refuses blobs of which one would take the place of another.
 fn apart(blobs: &[(String, PathBuf)], store: Store) -> Result<(), String> {
-    let place = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let mut seen = HashSet::new();
     for (name, path) in blobs {
         let shown = path.display();
@@ -109,6 +108,11 @@ fn apart(blobs: &[(String, PathBuf)], store: Store) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The same for one file, however it is spelled.
+fn place(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
 fn put(
@@ -163,10 +167,12 @@ fn finish(sinks: Vec<Sink>, store: Store) -> Result<(), ToolError> {
     for sink in sinks {
         match sink {
             Sink::Db(db) => drop(db.finish()?),
-            Sink::Array(array, path) => match files.iter_mut().find(|(file, _)| *file == path) {
-                Some((_, arrays)) => arrays.push(array),
-                None => files.push((path, vec![array])),
-            },
+            Sink::Array(array, path) => {
+                match files.iter_mut().find(|(file, _)| place(file) == place(&path)) {
+                    Some((_, arrays)) => arrays.push(array),
+                    None => files.push((path, vec![array])),
+                }
+            }
         }
     }
     files.iter().try_for_each(|(path, arrays)| match store {

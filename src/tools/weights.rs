@@ -1,10 +1,12 @@
 //! Looking into files of trained weights, and changing them: binary models, and HDF5 where nothing
 //! is changed.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use cortado_layers::Shape;
-use cortado_proto::wire::{Model, renew_seal, write_file};
+use cortado_proto::ErrorKind;
+use cortado_proto::wire::{Model, ModelLayer, renew_seal, write_file};
 
 use super::ToolError;
 use super::npy::Array;
@@ -15,6 +17,8 @@ use crate::hdf5;
 pub struct WeightBlob {
     /// Name of its layer.
     pub layer: String,
+    /// Which of the layers of that name in the file: 0 for the first, mostly the only one.
+    pub twin: usize,
     /// Type of its layer; empty where the file names none.
     pub type_name: String,
     /// Its number in the layer.
@@ -26,14 +30,25 @@ pub struct WeightBlob {
 }
 
 impl WeightBlob {
-    /// `conv1/0`
+    /// `conv1/0`; `conv1#1/0` in the second layer of that name.
     pub fn name(&self) -> String {
-        format!("{}/{}", self.layer, self.index)
+        format!("{}/{}", twin_name(&self.layer, self.twin), self.index)
+    }
+
+    fn is_of(&self, layer: &str) -> bool {
+        self.layer == layer || twin_name(&self.layer, self.twin) == layer
     }
 
     /// Its numbers in short.
     pub fn statistics(&self) -> Statistics {
         Statistics::of(&self.data)
+    }
+}
+
+fn twin_name(layer: &str, twin: usize) -> String {
+    match twin {
+        0 => layer.to_owned(),
+        _ => format!("{layer}#{twin}"),
     }
 }
 
@@ -85,13 +100,14 @@ pub fn read(path: &Path) -> Result<Vec<WeightBlob>, ToolError> {
     }
     let model = open(path)?;
     let mut blobs = Vec::new();
-    for layer in &model.layers {
+    for (twin, layer) in numbered(&model) {
         for (index, blob) in model.blobs(layer).enumerate() {
             let data = blob.to_vec().map_err(|e| {
                 ToolError(format!("`{}`, layer `{}`: {e}", path.display(), layer.name))
             })?;
             blobs.push(WeightBlob {
                 layer: layer.name.clone(),
+                twin,
                 type_name: layer.type_name.clone(),
                 index,
                 shape: blob.shape().to_vec(),
@@ -106,7 +122,28 @@ pub fn read(path: &Path) -> Result<Vec<WeightBlob>, ToolError> {
 }
 
 fn open(path: &Path) -> Result<Model, ToolError> {
-    Model::open(path).map_err(|e| ToolError(e.to_string()))
+    let shown = path.display();
+    if hdf5::is_hdf5(path) {
+        return Err(ToolError(format!(
+            "`{shown}` is an HDF5 file: its weights are read, but only binary models are changed"
+        )));
+    }
+    Model::open(path).map_err(|e| {
+        ToolError(match &e.kind {
+            ErrorKind::Wire { .. } | ErrorKind::Limit { .. } => format!("`{shown}`: {e}"),
+            _ => e.to_string(),
+        })
+    })
+}
+
+/// The layers with blobs, each with its number among those of its name.
+fn numbered(model: &Model) -> impl Iterator<Item = (usize, &ModelLayer)> {
+    let mut twins = HashMap::new();
+    model.layers.iter().filter(|layer| !layer.blobs.is_empty()).map(move |layer| {
+        let next: &mut usize = twins.entry(layer.name.as_str()).or_default();
+        *next += 1;
+        (*next - 1, layer)
+    })
 }
 
 fn read_hdf5(path: &Path) -> Result<Vec<WeightBlob>, String> {
@@ -134,6 +171,7 @@ fn read_hdf5(path: &Path) -> Result<Vec<WeightBlob>, String> {
             let type_name = String::new();
             blobs.push(WeightBlob {
                 layer: layer.clone(),
+                twin: 0,
                 type_name,
                 index,
                 shape: shape.to_vec(),
@@ -177,22 +215,28 @@ pub enum DifferenceKind {
 
 /// Compares two files blob by blob; values that differ by up to `tolerance` count as the same.
 pub fn diff(first: &[WeightBlob], second: &[WeightBlob], tolerance: f32) -> Vec<Difference> {
-    let find = |blobs: &'_ [WeightBlob], name: &str| blobs.iter().position(|b| b.name() == name);
     let mut found = Vec::new();
     for blob in first {
-        let name = blob.name();
-        let kind = match find(second, &name).map(|at| &second[at]) {
+        let kind = match counterpart(second, blob) {
             None => Some(DifferenceKind::OnlyFirst),
             Some(other) if other.shape != blob.shape => {
                 Some(DifferenceKind::Shape(blob.shape.clone(), other.shape.clone()))
             }
             Some(other) => differing(&blob.data, &other.data, tolerance),
         };
-        found.extend(kind.map(|kind| Difference { name, kind }));
+        found.extend(kind.map(|kind| Difference { name: blob.name(), kind }));
     }
-    let only = second.iter().map(WeightBlob::name).filter(|name| find(first, name).is_none());
-    found.extend(only.map(|name| Difference { name, kind: DifferenceKind::OnlySecond }));
+    let only = second.iter().filter(|blob| counterpart(first, blob).is_none());
+    let only_second =
+        |blob: &WeightBlob| Difference { name: blob.name(), kind: DifferenceKind::OnlySecond };
+    found.extend(only.map(only_second));
     found
+}
+
+/// The blob that has the place of `blob` in another file.
+fn counterpart<'a>(blobs: &'a [WeightBlob], blob: &WeightBlob) -> Option<&'a WeightBlob> {
+    let place = |blob: &'a WeightBlob| (blob.index, blob.twin, &blob.layer);
+    blobs.iter().find(|other| place(other) == (blob.index, blob.twin, &blob.layer))
 }
 
 fn differing(first: &[f32], second: &[f32], tolerance: f32) -> Option<DifferenceKind> {
@@ -211,12 +255,13 @@ fn differing(first: &[f32], second: &[f32], tolerance: f32) -> Option<Difference
     (count > 0).then_some(DifferenceKind::Values { largest, at: place, count })
 }
 
-/// Blobs as arrays for `.npz` and `.safetensors`; of one layer, or of all.
+/// Blobs as arrays for `.npz` and `.safetensors`; of one layer (by its name of all, or of one of them
+/// as [`WeightBlob::name`] has it), or of all.
 ///
 /// # Errors
-/// The file has no such layer.
+/// The file has no such layer, or two blobs get one name.
 pub fn arrays(blobs: Vec<WeightBlob>, layer: Option<&str>) -> Result<Vec<Array>, ToolError> {
-    let wanted = |blob: &WeightBlob| layer.is_none_or(|layer| layer == blob.layer);
+    let wanted = |blob: &WeightBlob| layer.is_none_or(|layer| blob.is_of(layer));
     if let Some(layer) = layer
         && !blobs.iter().any(wanted)
     {
@@ -226,10 +271,16 @@ pub fn arrays(blobs: Vec<WeightBlob>, layer: Option<&str>) -> Result<Vec<Array>,
         return Err(ToolError(format!("no layer `{layer}` has weights{near}")));
     }
     let array = |blob: WeightBlob| Array { name: blob.name(), shape: blob.shape, data: blob.data };
-    Ok(blobs.into_iter().filter(wanted).map(array).collect())
+    let arrays: Vec<Array> = blobs.into_iter().filter(wanted).map(array).collect();
+    let mut names = HashSet::new();
+    match arrays.iter().find(|array| !names.insert(&array.name)) {
+        None => Ok(arrays),
+        Some(Array { name, .. }) => Err(ToolError(format!("two arrays would be named `{name}`"))),
+    }
 }
 
-/// Writes the file with other values in one blob; everything else stays byte for byte.
+/// Writes the file with other values in one blob; everything else stays byte for byte. The layer is
+/// named as in [`WeightBlob::name`].
 ///
 /// # Errors
 /// There is no such blob, or it has another number of values.
@@ -242,11 +293,13 @@ pub fn replace(
 ) -> Result<(), ToolError> {
     let model = open(path)?;
     let shown = path.display();
-    let entry = model
-        .layers
-        .iter()
-        .find(|candidate| candidate.name == layer && !candidate.blobs.is_empty())
+    let mut named = numbered(&model).filter(|(twin, found)| twin_name(&found.name, *twin) == layer);
+    let (_, entry) = named
+        .next()
         .ok_or_else(|| ToolError(format!("`{shown}` has no layer `{layer}` with weights")))?;
+    if named.next().is_some() {
+        return Err(ToolError(format!("`{shown}` has two layers that `{layer}` may stand for")));
+    }
     let blob = entry.blobs.get(index).ok_or_else(|| {
         ToolError(format!("layer `{layer}` has {} blobs, there is no {index}", entry.blobs.len()))
     })?;
@@ -278,9 +331,10 @@ pub fn average(paths: &[&Path], to: &Path) -> Result<(), ToolError> {
         like.iter().map(|blob| blob.data.iter().map(|&v| v.into()).collect()).collect();
     for &path in others {
         let blobs = read(path)?;
-        if let Some(different) = diff(&like, &blobs, f32::INFINITY).first()
-            && !matches!(different.kind, DifferenceKind::Values { .. })
-        {
+        let different = diff(&like, &blobs, f32::INFINITY)
+            .into_iter()
+            .find(|different| !matches!(different.kind, DifferenceKind::Values { .. }));
+        if let Some(different) = different {
             return Err(ToolError(format!(
                 "`{}` and `{}` are of different nets: {different}",
                 first.display(),
@@ -288,8 +342,7 @@ pub fn average(paths: &[&Path], to: &Path) -> Result<(), ToolError> {
             )));
         }
         for (sum, blob) in sums.iter_mut().zip(&like) {
-            let same = blobs.iter().find(|other| other.name() == blob.name());
-            let values = same.map_or(&[][..], |other| &other.data);
+            let values = counterpart(&blobs, blob).map_or(&[][..], |other| &other.data);
             sum.iter_mut().zip(values).for_each(|(sum, &value)| *sum += f64::from(value));
         }
     }

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use crate::support::{ROOT, cortado_in, none, stderr, stdout};
+use cortado::tools::weights;
+use cortado_layers::Phase;
+
+use crate::support::{ROOT, cortado_in, net, none, stderr, stdout};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap_or_else(|e| panic!("no temporary folder: {e}"))
@@ -105,6 +108,85 @@ fn the_tools_of_the_original_work_under_their_names() {
     none(failures);
     let picture = std::fs::read(folder.path().join("one.png")).unwrap_or_default();
     assert!(picture.starts_with(b"\x89PNG"));
+}
+
+#[test]
+fn no_mean_is_taken_of_different_nets_whose_first_blobs_differ_in_values() {
+    let folder = folder();
+    let save = |name: &str, fill: &str, second: &str| {
+        let path = folder.path().join(name);
+        let text = format!(
+            r#"layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ dim: 1 dim: 3 }} }} }}
+               layer {{ name: "a" type: "InnerProduct" bottom: "x" top: "a" inner_product_param {{
+                 num_output: 2 bias_term: false weight_filler {{ value: {fill} }} }} }}
+               layer {{ name: "{second}" type: "InnerProduct" bottom: "a" top: "b"
+                 inner_product_param {{ num_output: 2 }} }}"#
+        );
+        net(&text, Phase::Test).save(&path).unwrap_or_else(|e| panic!("{e}"));
+        path
+    };
+    let (first, other) = (save("first", "1", "b"), save("other", "nan", "c"));
+    let to = folder.path().join("mean");
+    let error = weights::average(&[&first, &other], &to).expect_err("another net").to_string();
+    assert!(error.ends_with("are of different nets: b/0 is in the first file only"), "{error}");
+    assert!(!to.exists());
+}
+
+#[test]
+fn weights_that_are_read_are_not_written_over_and_each_mistake_names_its_file() {
+    let folder = folder();
+    let text = r#"
+        layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 3 } } }
+        layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 2 } }"#;
+    let at = |name: &str| folder.path().join(name);
+    net(text, Phase::Test).save(at("w")).unwrap_or_else(|e| panic!("{e}"));
+    net(text, Phase::Test).save_hdf5(at("w.h5")).unwrap_or_else(|e| panic!("{e}"));
+    let good = std::fs::read(at("w")).unwrap_or_else(|e| panic!("{e}"));
+    std::fs::write(at("cut"), &good[..good.len() - 9]).unwrap_or_else(|e| panic!("{e}"));
+    std::fs::write(at("s.solverstate"), &good).unwrap_or_else(|e| panic!("{e}"));
+    let read = "it is read by this command";
+    let table: [(&[&str], &str); 6] = [
+        (&["average", "w", "-o", "./w"], read),
+        (&["extract", "w", "w"], read),
+        (&["replace", "w.h5", "ip", "0", "v.npy", "w.h5"], read),
+        (&["average", "w.h5", "-o", "mean"], "`w.h5` is an HDF5 file"),
+        (&["diff", "w", "cut"], "`cut`: damaged at byte"),
+        (&["list", "s.solverstate"], "is the state of a training"),
+    ];
+    let mut failures = Vec::new();
+    for (arguments, says) in table {
+        let output = cortado_in(folder.path(), &[&["caffemodel"], arguments].concat());
+        let told = stderr(&output);
+        if output.status.code() != Some(1) || !told.contains(says) {
+            failures.push(format!("{arguments:?}: {told}"));
+        }
+    }
+    none(failures);
+    assert_eq!(std::fs::read(at("w")).unwrap_or_else(|e| panic!("{e}")), good);
+}
+
+#[test]
+fn features_for_one_file_spelled_in_two_ways_go_into_it_together() {
+    let folder = folder();
+    let text = r#"
+        layer { name: "x" type: "DummyData" top: "x" dummy_data_param { shape { dim: 2 dim: 3 } } }
+        layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y"
+          inner_product_param { num_output: 2 } }"#;
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("net.prototxt"), text).unwrap_or_else(|e| panic!("{e}"));
+    net(text, Phase::Test).save(at("w")).unwrap_or_else(|e| panic!("{e}"));
+    for kind in ["npz", "hdf5"] {
+        let stores = format!("f.{kind},./f.{kind}");
+        let arguments = ["extract-features", "w", "net.prototxt", "x,y", &stores, "1", kind];
+        let output = cortado_in(folder.path(), &arguments);
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    let archive = std::fs::read(at("f.npz")).unwrap_or_else(|e| panic!("{e}"));
+    for name in [b"x.npy", b"y.npy"] {
+        assert!(archive.windows(name.len()).any(|part| part == name), "{name:?}");
+    }
+    let file = cortado::hdf5::Reader::open(&at("f.hdf5")).unwrap_or_else(|e| panic!("{e}"));
+    assert!(file.has("x") && file.has("y"));
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use cortado::net::{CopyOptions, Net};
 use cortado::solver::Solver;
+use cortado::tools::npy::Array;
+use cortado::tools::weights;
 
 use crate::support::{net, solver};
 use cortado_layers::Phase;
@@ -54,6 +56,38 @@ fn layers_of_one_name_have_weights_of_their_own() {
     assert!(values(&again) == found, "the file gives each its own");
     let told = again.notes().iter().map(ToString::to_string).collect::<String>();
     assert!(told.contains("another layer is named `ip`"), "{told}");
+}
+
+#[test]
+fn tools_tell_layers_of_one_name_apart() {
+    let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+    let [file, to] = ["twins", "new"].map(|name| folder.path().join(format!("{name}.caffemodel")));
+    let saved = net(&format!("{DATA} {TWINS}"), Phase::Test);
+    saved.save(&file).unwrap_or_else(|e| panic!("{e}"));
+    let read = |path| weights::read(path).unwrap_or_else(|e| panic!("{e}"));
+    let blobs = read(&file);
+    assert_ne!(blobs[0].data, blobs[2].data);
+    assert_eq!(weights::diff(&blobs, &blobs, 0.0), []);
+    weights::average(&[&file, &file], &to).unwrap_or_else(|e| panic!("{e}"));
+    assert!(read(&to) == blobs, "a file is the mean of itself");
+
+    let names = |layer| {
+        let arrays = weights::arrays(blobs.clone(), layer).unwrap_or_else(|e| panic!("{e}"));
+        arrays.into_iter().map(|array| array.name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(None), ["ip/0", "ip/1", "ip#1/0", "ip#1/1"]);
+    assert_eq!(names(Some("ip")), names(None));
+    assert_eq!(names(Some("ip#1")), ["ip#1/0", "ip#1/1"]);
+    let mut odd = blobs.clone();
+    odd.iter_mut().take(2).for_each(|blob| blob.layer = "ip#1".to_owned());
+    let error = weights::arrays(odd, None).expect_err("another layer has that name").to_string();
+    assert_eq!(error, "two arrays would be named `ip#1/0`");
+
+    let values = Array { name: String::new(), shape: vec![3], data: vec![4.0, 5.0, 6.0] };
+    weights::replace(&file, "ip#1", 1, &values, &to).unwrap_or_else(|e| panic!("{e}"));
+    let told = weights::diff(&blobs, &read(&to), 0.0);
+    let told: Vec<&str> = told.iter().map(|difference| difference.name.as_str()).collect();
+    assert_eq!(told, ["ip#1/1"]);
 }
 
 /// A test net with a layer of its own, and one that names a parameter of the net in training.
