@@ -161,6 +161,7 @@ fn decoded(bytes: &[u8], color: Color) -> Result<Decoded, String> {
     if format == Some(ImageFormat::Jpeg) && !is_whole_jpeg(bytes) {
         return Err("it is a damaged picture: the JPEG is cut off before its end marker".to_owned());
     }
+    keep_high_bytes(&mut picture);
     picture.apply_orientation(orientation);
     let size = [picture.height() as usize, picture.width() as usize];
     let (data, order): (Vec<u8>, &'static [usize]) = match (color, picture) {
@@ -180,6 +181,20 @@ fn decoded(bytes: &[u8], color: Color) -> Result<Decoded, String> {
         }
     };
     Ok(Decoded { data, size, order })
+}
+
+/// Of 16 bits OpenCV takes the upper 8. Both bytes alike become one without rounding.
+#[cfg(feature = "images")]
+fn keep_high_bytes(picture: &mut DynamicImage) {
+    let keep =
+        |values: &mut [u16]| values.iter_mut().for_each(|value| *value = (*value >> 8) * 257);
+    match picture {
+        DynamicImage::ImageLuma16(pixels) => keep(pixels),
+        DynamicImage::ImageLumaA16(pixels) => keep(pixels),
+        DynamicImage::ImageRgb16(pixels) => keep(pixels),
+        DynamicImage::ImageRgba16(pixels) => keep(pixels),
+        _ => {}
+    }
 }
 
 /// This program was built without pictures.

@@ -104,7 +104,18 @@ impl Recipe {
                     }
                     all.push(objects);
                 }
-                Labels::Maps(_) => {}
+                Labels::Maps(_) => {
+                    // The map follows its picture.
+                    let ([_, oh, ow], [_, _, w], [top, left]) = (shape, item.shape, placed.at);
+                    let map = labels.split_off(i * oh * ow);
+                    for row in map.chunks_exact(w.max(1)).skip(top).take(oh) {
+                        let row = &row[left..left + ow];
+                        match placed.mirrored {
+                            true => labels.extend(row.iter().rev()),
+                            false => labels.extend(row),
+                        }
+                    }
+                }
             }
         }
         if matches!(self.labels, Labels::Boxes(_)) {

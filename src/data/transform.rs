@@ -51,6 +51,8 @@ enum Values {
 /// Where the values that came out lie on the item.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Placed {
+    /// Row and column of the padded item where they begin.
+    pub at: [usize; 2],
     /// The part that was cut out; beyond the item where there is padding.
     pub part: BBox,
     /// Whether left and right changed places.
@@ -85,8 +87,9 @@ impl Values {
             Values::Picture(picture) if picture.shape != shape => {
                 let [mc, mh, mw] = picture.shape;
                 let why = format!("the {what} is {mc}x{mh}x{mw}, the item {c}x{h}x{w}");
-                Err(LayerError::field(format!("transform_param.{name}_file"), why)
-                    .help(format!("the {name} has the size of the items before they are cropped")))
+                Err(LayerError::field(format!("transform_param.{name}_file"), why).help(format!(
+                    "the {name} has the size of the items before `transform_param` crops them"
+                )))
             }
             _ => Ok(()),
         }
@@ -359,7 +362,7 @@ impl Transform {
             None => (0, 0),
         };
         let part = self.part([h, w], [oh, ow], [top, left]);
-        let placed = Placed { part, mirrored: mirror };
+        let placed = Placed { at: [top, left], part, mirrored: mirror };
         if out.is_empty() {
             return Ok(placed);
         }

@@ -185,6 +185,12 @@ fn samples_meet_their_constraints() {
     let little = covered("max_object_coverage: 0.2");
     assert!(little.iter().all(|&part| part < 0.3), "{little:?}");
     assert!(covered("min_jaccard_overlap: 0.7").iter().all(|&part| part > 0.6));
+    // Of several kinds the first decides: what the second allows is not enough, what it forbids is kept.
+    assert!(covered("min_object_coverage: 0.1").iter().any(|&part| part < 0.6));
+    let strict = covered("min_jaccard_overlap: 0.7 min_object_coverage: 0.1");
+    assert!(strict.iter().all(|&part| part > 0.6), "{strict:?}");
+    let lenient = covered("max_sample_coverage: 0.05 min_object_coverage: 1");
+    assert!(lenient.iter().any(|&part| part < 0.3), "{lenient:?}");
 }
 
 #[test]

@@ -228,6 +228,15 @@ fn a_larger_canvas_holds_the_picture_in_the_mean() {
 }
 
 #[test]
+fn a_canvas_that_no_memory_holds_is_refused() {
+    let picture = Picture { shape: [1, 2400, 2400], data: vec![0; 2400 * 2400] };
+    let text = "expand_param { prob: 1 max_expand_ratio: 64 }";
+    let error =
+        augment(text, &picture, 0).expect_err("it grows to more than eight times its sides");
+    assert!(error.contains("are too large"), "{error}");
+}
+
+#[test]
 fn mistakes_are_named() {
     let table = [
         ("resize_param { width: 3 }", "a number from 1 to 32768 is wanted, found 0"),

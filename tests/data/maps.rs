@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use cortado_layers::Phase;
+use cortado_proto::caffe::BlobProto;
 use image::{GrayImage, ImageFormat, Luma};
+use prost::Message;
 
 use crate::files::{batches, folder, net, try_net, write};
 
@@ -83,6 +85,53 @@ fn a_labelmap_is_black_or_white() {
     let found = batches(&mut net(folder.path(), text, Phase::Test, 1), 1);
     assert_eq!(found[0].1[..8], [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
     assert_eq!(found[0].1.len(), 16);
+}
+
+fn mean(folder: &Path, [height, width]: [i32; 2]) {
+    let mean = BlobProto {
+        num: Some(1),
+        channels: Some(1),
+        height: Some(height),
+        width: Some(width),
+        data: (1..=height * width).map(|i| i as f32).collect(),
+        ..BlobProto::default()
+    };
+    write(folder, "mean", &mean.encode_to_vec());
+}
+
+#[test]
+fn the_mean_of_a_labelmaps_picture_is_read_where_both_are_cut() {
+    let folder = pictures();
+    png(folder.path(), "b.png", &[255, 0, 255, 0, 0, 0, 255, 255]);
+    mean(folder.path(), [2, 4]);
+    let text = r#"layer { name: "d" type: "ImageLabelmapData" top: "data" top: "label"
+         transform_param { mean_file: "mean" crop_size: 2 mirror: true }
+         image_data_param { source: "list.txt" batch_size: 2 is_color: false } }"#;
+    let mut seen = std::collections::BTreeSet::new();
+    for (data, labels) in batches(&mut net(folder.path(), text, Phase::Train, 1), 60) {
+        // Ten times the place, counted from one, less the place.
+        let places: Vec<usize> = data.iter().map(|v| (v / 9.0) as usize - 1).collect();
+        let wanted = [1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0];
+        assert_eq!(labels, places.iter().map(|&at| wanted[at]).collect::<Vec<f32>>());
+        for part in places.chunks(4) {
+            assert_eq!([part[2], part[3]], [part[0] + 4, part[1] + 4]);
+            seen.insert(part.to_vec());
+        }
+    }
+    assert_eq!(seen.len(), 6, "{seen:?}");
+}
+
+#[test]
+fn the_mean_of_a_dense_picture_has_the_size_of_the_crop() {
+    let folder = pictures();
+    let text = dense("crop_height: 1 crop_width: 2 mean_file: \"mean\"", "");
+    mean(folder.path(), [1, 2]);
+    let found = batches(&mut net(folder.path(), &text, Phase::Test, 1), 1);
+    assert_eq!(found[0].0, [19.0, 28.0]);
+    mean(folder.path(), [2, 4]);
+    let error = try_net(folder.path(), &text, Phase::Test, 1).err().expect("it is not cut");
+    assert!(error.contains("the mean picture is 1x2x4, the item 1x1x2"), "{error}");
+    assert!(error.contains("before `transform_param` crops them"), "{error}");
 }
 
 #[test]

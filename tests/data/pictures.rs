@@ -1,7 +1,10 @@
 //! Pictures, held against what OpenCV makes of them (tests/golden/pictures/generate.py).
 
+use std::io::Cursor;
+
 use cortado::data::image::{decode, resize};
 use cortado::data::{Color, Picture};
+use image::{DynamicImage, ImageBuffer, ImageFormat};
 use safetensors::SafeTensors;
 
 use crate::files::golden;
@@ -69,6 +72,27 @@ fn decoded_pictures_are_those_of_opencv() {
         }
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     });
+}
+
+#[test]
+fn of_16_bits_the_upper_8_are_taken() {
+    let png = |picture: DynamicImage| {
+        let mut bytes = Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, ImageFormat::Png).expect("memory takes a picture");
+        bytes.into_inner()
+    };
+    let values = vec![0x12ff, 0x00ff, 0x80ff, 0xfeff, 0xffff, 0x0080];
+    let gray = ImageBuffer::from_raw(6, 1, values.clone()).expect("six pixels");
+    let gray = png(DynamicImage::ImageLuma16(gray));
+    let found = |bytes: &[u8], color| decode(bytes, color).unwrap_or_else(|e| panic!("{e}")).data;
+    let wanted = [0x12, 0, 0x80, 0xfe, 0xff, 0];
+    assert_eq!(found(&gray, Color::Gray), wanted);
+    assert_eq!(found(&gray, Color::Bgr), [wanted; 3].concat());
+    let colored = ImageBuffer::from_raw(2, 1, values).expect("two pixels");
+    let colored = png(DynamicImage::ImageRgb16(colored));
+    assert_eq!(found(&colored, Color::Bgr), [0x80, 0, 0, 0xff, 0x12, 0xfe]);
+    let error = decode(&gray, Color::Native).expect_err("the original refuses it too");
+    assert!(error.contains("more than 8 bits per channel"), "{error}");
 }
 
 #[test]

@@ -148,6 +148,11 @@ fn mistakes_are_named() {
     let (one, crop) = ("batch_size: 1 fg_fraction: 1", "crop_size: 4");
     refused(None, "", crop, "found batch_size 0 or none");
     refused(None, one, "", "crop_size must be given and above 0");
+    for large in [20_000, 60_000, 4_000_000_000_u32] {
+        let wanted = format!("pictures of {large}x{large} are too large");
+        refused(None, one, &format!("crop_size: {large}"), &wanted);
+    }
+    refused(None, one, "crop_size: 4 pad: 3", "windows are not padded");
     refused(None, &format!("{one} crop_mode: \"warped\""), crop, "`warp` or `square` is wanted");
     refused(None, &format!("{one} context_pad: 2"), crop, "leaves nothing of crop_size 4");
     refused(None, "batch_size: 1 fg_fraction: 1.5", crop, "fg_fraction is 1.5; 0 to 1 is wanted");

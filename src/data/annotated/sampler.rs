@@ -65,26 +65,20 @@ fn part(s: &Sampler, rng: &mut Rng) -> BBox {
     BBox { min, max: [min[0] + size[0], min[1] + size[1]] }
 }
 
+/// Of several kinds the first alone decides, as in the original: an object that meets it is enough,
+/// whatever the others say.
 fn meets(part: &BBox, objects: &[Object], c: &SampleConstraint) -> bool {
-    let limits = [
-        (c.min_jaccard_overlap, c.max_jaccard_overlap),
-        (c.min_sample_coverage, c.max_sample_coverage),
-        (c.min_object_coverage, c.max_object_coverage),
+    let overlap: fn(&BBox, &BBox) -> f32 = |part, object| part.overlap(object);
+    let kinds = [
+        (overlap, c.min_jaccard_overlap, c.max_jaccard_overlap),
+        (|part, object| part.covered_by(object), c.min_sample_coverage, c.max_sample_coverage),
+        (|part, object| object.covered_by(part), c.min_object_coverage, c.max_object_coverage),
     ];
-    if limits.iter().all(|(min, max)| min.is_none() && max.is_none()) {
-        return true;
-    }
-    // Each kind of constraint that is met by an object is enough.
-    objects.iter().any(|object| {
-        let values = [
-            part.overlap(&object.bbox),
-            part.covered_by(&object.bbox),
-            object.bbox.covered_by(part),
-        ];
-        values.iter().zip(&limits).any(|(value, (min, max))| {
-            (min.is_some() || max.is_some())
-                && min.is_none_or(|min| *value >= min)
-                && max.is_none_or(|max| *value <= max)
+    let given = kinds.into_iter().find(|(_, min, max)| min.is_some() || max.is_some());
+    given.is_none_or(|(value, min, max)| {
+        objects.iter().any(|object| {
+            let value = value(part, &object.bbox);
+            min.is_none_or(|min| value >= min) && max.is_none_or(|max| value <= max)
         })
     })
 }

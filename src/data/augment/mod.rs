@@ -19,7 +19,7 @@ use cortado_proto::caffe::{ExpansionParameter, NoiseParameter, ResizeParameter};
 use rand::Rng as _;
 
 use super::annotated::Map;
-use super::image::Picture;
+use super::image::{Picture, check_size};
 use super::order::below;
 use super::{Item, Pixels};
 
@@ -66,7 +66,7 @@ impl Augment {
     /// Changes an item; `mean` is what a larger canvas is filled with, a value per channel.
     ///
     /// # Errors
-    /// The item holds floats, or channels that a change is not defined for.
+    /// The item holds floats, or channels that a change is not defined for; it would become too large.
     pub fn apply(&self, item: Item, mean: &[f32], rng: &mut Rng) -> Result<Item, LayerError> {
         let (item, _) = self.before(item, mean, rng)?;
         Ok(self.after(item, rng)?.0)
@@ -87,7 +87,7 @@ impl Augment {
             distort::apply(&mut picture, distort, rng);
         }
         let (Picture { shape, data }, map) = match &self.expand {
-            Some(expand) => expanded(picture, expand, mean, rng),
+            Some(expand) => expanded(picture, expand, mean, rng)?,
             None => (picture, Map::STAY),
         };
         Ok((Item { shape, pixels: Pixels::U8(data), label }, map))
@@ -144,13 +144,14 @@ fn expanded(
     p: &ExpansionParameter,
     mean: &[f32],
     rng: &mut Rng,
-) -> (Picture, Map) {
+) -> Result<(Picture, Map), LayerError> {
     if !(unit(rng) < p.prob()) {
-        return (picture, Map::STAY);
+        return Ok((picture, Map::STAY));
     }
     let ratio = 1.0 + unit(rng) * (p.max_expand_ratio() - 1.0);
     let [c, h, w] = picture.shape;
     let [new_h, new_w] = [h, w].map(|length| ((length as f32 * ratio) as usize).max(length));
+    check_size(new_h, new_w).map_err(|why| field("expand_param.max_expand_ratio", why))?;
     let top = below(rng, (new_h - h) as u64 + 1) as usize;
     let left = below(rng, (new_w - w) as u64 + 1) as usize;
     let mut data = Vec::with_capacity(c * new_h * new_w);
@@ -164,7 +165,7 @@ fn expanded(
         }
     }
     let map = Map::onto_canvas([h, w], [new_h, new_w], top, left);
-    (Picture { shape: [c, new_h, new_w], data }, map)
+    Ok((Picture { shape: [c, new_h, new_w], data }, map))
 }
 
 /// A number from 0 up to 1.

@@ -41,9 +41,6 @@ and from the middle in TEST.",
 
 fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     let p = def.image_data_param.clone().unwrap_or_default();
-    let mut transform = def.transform_param.clone().unwrap_or_default();
-    let crop = transform.crop_size.take().filter(|&size| size > 0).map(|size| [size as usize; 2]);
-    let mirror = transform.mirror.take().unwrap_or(false);
     let setting = Setting {
         param: "image_data_param",
         source: p.source().to_owned(),
@@ -53,8 +50,8 @@ fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
         rand_skip: p.rand_skip(),
         color: p.is_color(),
         size: sides("image_data_param.new_height", p.new_height(), p.new_width())?,
-        maps: Maps { crop, mirror, binary: true },
-        transform,
+        maps: Maps { binary: true, ..Maps::default() },
+        transform: def.transform_param.clone().unwrap_or_default(),
     };
     setting.layer(def)
 }

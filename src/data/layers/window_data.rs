@@ -10,6 +10,7 @@ use cortado_proto::caffe::WindowDataParameter;
 use super::batches::{Batches, Plan};
 use super::image_data::AHEAD;
 use crate::data::db::Payload;
+use crate::data::image::check_size;
 use crate::data::labels::Labels;
 use crate::data::order::below;
 use crate::data::windows::{Cut, Window, WindowFile, Windowed};
@@ -70,6 +71,7 @@ fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
         let why = "crop_size must be given and above 0: windows are warped to it";
         return Err(LayerError::field("transform_param.crop_size", why));
     }
+    check_size(crop, crop).map_err(|why| LayerError::field("transform_param.crop_size", why))?;
     if pad.checked_mul(2).is_none_or(|both| both >= crop) {
         let why = format!("context_pad {pad} on both sides leaves nothing of crop_size {crop}");
         return Err(field("context_pad", why));
@@ -88,6 +90,11 @@ fn build(def: &LayerDef) -> Result<Box<dyn Layer>, LayerError> {
     }
     // Checks the fields; mean, scale and mirror are applied to the window itself, below.
     let checked = Transform::new(&transform)?;
+    if transform.pad() > 0 {
+        let why =
+            "windows are not padded; `context_pad` of `window_data_param` gives them surroundings";
+        return Err(LayerError::field("transform_param.pad", why));
+    }
     if checked.augments() || checked.normalises() {
         let why = "windows can't be distorted, expanded, resized, given noise, divided by deviations \
                    or whitened; leave those fields out";
