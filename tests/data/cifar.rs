@@ -1,6 +1,8 @@
 //! CIFAR-10 made into databases.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use cortado::data::{Backend, MeanPicture};
 use cortado::tools::cifar::{Converted, convert};
@@ -171,6 +173,38 @@ fn two_programs_do_not_write_one_database() {
     assert_eq!(error, wanted);
     drop(first);
     assert!(names(folder.path()).is_empty());
+}
+
+#[test]
+fn whoever_may_write_a_database_ends_it_undisturbed() {
+    for (overwrite, wanted) in [(true, 60), (false, 1)] {
+        let folder = folder();
+        let to = folder.path().join("db");
+        let (ended, began) = (AtomicUsize::new(0), Instant::now());
+        let write = &|by: u8| {
+            let mut disturbed = Vec::new();
+            while ended.load(Ordering::Relaxed) < wanted && began.elapsed().as_secs() < 60 {
+                // Not while another one writes.
+                let db = cortado::data::NewDb::create(&to, Backend::Lmdb, overwrite);
+                let Ok(mut db) = db else { continue };
+                let put = (0..3).try_for_each(|key| db.put(&[key], vec![by; 9]));
+                disturbed.extend(put.and_then(|()| db.finish()).err());
+                ended.fetch_add(1, Ordering::Relaxed);
+            }
+            disturbed
+        };
+        let disturbed: Vec<String> = std::thread::scope(|scope| {
+            let writers = [1, 2, 3].map(|by| scope.spawn(move || write(by)));
+            writers.into_iter().flat_map(|writer| writer.join().expect("it ends")).collect()
+        });
+        assert!(disturbed.is_empty(), "{disturbed:?}");
+        let ended = ended.into_inner();
+        assert!(if overwrite { ended >= wanted } else { ended == wanted }, "{ended} have ended");
+        let mut source = cortado::data::db::open_any(&to).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(source.read(&[0, 1, 2]).map_or(0, |records| records.len()), 3);
+        assert_eq!(names(&to), ["data.mdb"]);
+        assert_eq!(names(folder.path()), ["db"]);
+    }
 }
 
 #[test]

@@ -213,6 +213,53 @@ fn only_a_database_is_replaced() {
 }
 
 #[test]
+fn a_database_is_not_replaced_while_the_users_files_are_in_it() {
+    let folder = folder();
+    write(folder.path(), "list.txt", b"im1.png 1\n");
+    let (list, to) = (folder.path().join("list.txt"), folder.path().join("db"));
+    for backend in [Backend::Lmdb, Backend::LevelDb] {
+        let set = ImageSet { overwrite: true, backend, ..golden_set() };
+        run(&list, &to, &set).expect("nothing is in its place, or a database");
+        for name in ["train.prototxt", "train.log", "000005.txt", "MANIFEST-mine", "snapshots"] {
+            let mine = to.join(name);
+            let made = match name {
+                "snapshots" => std::fs::create_dir(&mine),
+                _ => std::fs::write(&mine, "mine"),
+            };
+            made.expect("the folder can be written");
+            let why = run(&list, &to, &set).expect_err("a file of the user is in it");
+            let wanted = format!("holds `{name}`, which is no part of a database");
+            assert!(why.contains(&wanted), "{why}");
+            assert!(mine.exists() && !folder.path().join("db.partial").exists());
+            assert_eq!(pairs(&to).len(), 1);
+            let removed = std::fs::remove_file(&mine).or_else(|_| std::fs::remove_dir(&mine));
+            removed.expect("it was made above");
+        }
+    }
+}
+
+#[test]
+fn what_other_writers_leave_in_a_database_is_replaced_with_it() {
+    let folder = folder();
+    write(folder.path(), "list.txt", b"im1.png 1\n");
+    let (list, to) = (folder.path().join("list.txt"), folder.path().join("db"));
+    for backend in [Backend::LevelDb, Backend::Lmdb] {
+        let set = ImageSet { overwrite: true, backend, ..golden_set() };
+        run(&list, &to, &set).expect("nothing is in its place, or a database");
+        let known = ["lock.mdb", "LOCK", "LOG", "LOG.old", "000900.sst", "000901.dbtmp"];
+        // The last one is of a program that was killed right after it had put the database there.
+        for name in known.iter().chain(&["writing.lock"]) {
+            write(&to, name, b"");
+        }
+        run(&list, &to, &set).expect("all of it is part of a database");
+        write(&to, "writing.lock", b"");
+        assert_eq!(pairs(&to).len(), 1);
+        let left = std::fs::read_dir(folder.path()).expect("it is there").count();
+        assert_eq!(left, 2, "the list and the database");
+    }
+}
+
+#[test]
 fn the_line_that_is_named_counts_empty_ones() {
     let folder = folder();
     write(folder.path(), "list.txt", b"im1.png 1\n\n\nnone.png 2\n");

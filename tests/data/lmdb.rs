@@ -313,3 +313,32 @@ fn a_database_that_is_emptied_while_it_is_read_is_told() {
         assert!(why.contains(&format!("record {number} of the LMDB database")), "{why}");
     }
 }
+
+#[test]
+fn a_list_of_pages_that_could_not_be_made_is_made_by_the_next_read() {
+    let folder = db();
+    let path = folder.path().join("db");
+    write_lmdb(&path, &[("a", vec![1])]);
+    let mut source = open_any(&path).unwrap_or_else(|e| panic!("{e}"));
+    source.read(&[0]).unwrap_or_else(|e| panic!("{e}"));
+    write_lmdb(&path, &[("a", vec![2]), ("b", vec![3])]);
+    let file = path.join("data.mdb");
+    let whole = std::fs::read(&file).expect("it was just written");
+    let page = u32::from_le_bytes(whole[40..44].try_into().expect("four bytes")) as usize;
+    write(folder.path(), "db/data.mdb", &whole[..2 * page]);
+    for _ in 0..2 {
+        let why = source.read(&[0, 1]).expect_err("its last page is gone").to_string();
+        assert!(why.contains("is cut off"), "{why}");
+    }
+    write(folder.path(), "db/data.mdb", &whole);
+    let values: Vec<Vec<u8>> = source
+        .read(&[0, 1])
+        .unwrap_or_else(|e| panic!("{e}"))
+        .into_iter()
+        .map(|record| match record.payload {
+            Payload::Datum(value) => value,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(values, [vec![2], vec![3]]);
+}

@@ -91,9 +91,11 @@ impl Lmdb {
 
     fn records_of(&mut self, numbers: &[u64]) -> Result<Vec<Record>, String> {
         // Somebody may have written since.
-        if self.file.renew()? {
-            self.leaves = self.file.leaves()?;
+        if self.file.renew()? || self.leaves.is_empty() {
+            // Listing them may fail; then the next read tries again.
+            self.leaves.clear();
             self.starts.clear();
+            self.leaves = self.file.leaves()?;
             // Nobody asks for this number next.
             self.at = Place { number: u64::MAX, ..Place::default() };
         }

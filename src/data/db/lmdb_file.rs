@@ -85,16 +85,16 @@ impl LmdbFile {
         }
         let second = self.meta(page_size as u64)?.ok_or_else(other)?;
         let newer = if u64_at(&second, 144) > u64_at(&first, 144) { second } else { first };
+        let flags = u16_at(&newer, 92);
+        if flags & 0x04 != 0 {
+            return Err(format!("`{}` has several values to a key; one is read", self.shown));
+        }
         let transaction = u64_at(&newer, 144);
         let is_newer = (transaction, page_size) != (self.transaction, self.page_size);
         (self.page_size, self.transaction) = (page_size, transaction);
         (self.pages, self.length) = (u64_at(&newer, 136).saturating_add(1), length);
         (self.depth, self.entries, self.root) =
             (u16_at(&newer, 94), u64_at(&newer, 120), u64_at(&newer, 128));
-        let flags = u16_at(&newer, 92);
-        if flags & 0x04 != 0 {
-            return Err(format!("`{}` has several values to a key; one is read", self.shown));
-        }
         Ok(is_newer)
     }
 

@@ -48,14 +48,60 @@ pub(super) trait Write {
 const RECORDS: usize = 1000;
 const BYTES: usize = 32 << 20;
 
-/// Whether a folder holds a database, or nothing: what may be replaced.
-fn is_ours(folder: &Path) -> bool {
-    let empty = || fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
-    ["data.mdb", "CURRENT"].iter().any(|name| folder.join(name).exists()) || empty()
+/// Name of the file, in the folder being written, whose lock keeps other writers out. One that a killed
+/// program left means nothing, wherever it lies.
+const LOCK: &str = "writing.lock";
+
+/// Whether a file of this name is part of a database, finished or not.
+fn is_known(name: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    match name {
+        LOCK | "data.mdb" | "lock.mdb" | "CURRENT" | "LOCK" | "LOG" | "LOG.old" => true,
+        _ => match name.split_once(['.', '-']) {
+            Some(("MANIFEST", number)) => is_number(number),
+            Some((number, "log" | "ldb" | "sst" | "dbtmp")) => is_number(number),
+            _ => false,
+        },
+    }
 }
 
-/// Name of the file, in the folder being written, that says that somebody does.
-const LOCK: &str = "writing.lock";
+/// Something in a folder that is no part of a database.
+fn foreign(folder: &Path) -> std::io::Result<Option<String>> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.file_type()?.is_dir() || !is_known(&name) {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a database may be put there: a folder is replaced if nothing but a database is lost.
+fn check_place(to: &Path, overwrite: bool) -> Result<(), String> {
+    let shown = to.display();
+    if !to.exists() {
+        return Ok(());
+    }
+    if !overwrite {
+        return Err(format!("`{shown}` exists; remove it, or give --overwrite"));
+    }
+    if to.is_file() {
+        return Err(format!("`{shown}` is a file; a database is a folder"));
+    }
+    let foreign = foreign(to).map_err(|e| format!("can't read the folder `{shown}`: {e}"))?;
+    let empty = || fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_none());
+    if !["data.mdb", "CURRENT"].iter().any(|name| to.join(name).exists()) && !empty() {
+        return Err(format!("`{shown}` is no database: it {}; it is not replaced", holds(to)));
+    }
+    match foreign {
+        None => Ok(()),
+        Some(name) => Err(format!(
+            "`{shown}` holds `{name}`, which is no part of a database; it is not replaced before that \
+             is moved elsewhere"
+        )),
+    }
+}
 
 /// A database being written.
 pub struct NewDb {
@@ -76,20 +122,10 @@ impl NewDb {
     /// Something is there and `overwrite` is not given; somebody else writes it; the folder can't be
     /// written.
     pub fn create(to: &Path, backend: Backend, overwrite: bool) -> Result<NewDb, String> {
-        if to.exists() && !overwrite {
-            return Err(format!("`{}` exists; remove it, or give --overwrite", to.display()));
-        }
-        if to.is_file() {
-            return Err(format!("`{}` is a file; a database is a folder", to.display()));
-        }
-        if to.exists() && !is_ours(to) {
-            return Err(format!(
-                "`{}` is no database: it {}; it is not replaced",
-                to.display(),
-                holds(to)
-            ));
-        }
+        check_place(to, overwrite)?;
         let aside = Aside::create(to)?;
+        // Whoever had the lock before may just have finished.
+        check_place(to, overwrite)?;
         let store = match backend {
             Backend::Lmdb => lmdb(&aside.path),
             Backend::LevelDb => leveldb(&aside.path),
@@ -179,71 +215,95 @@ impl Aside {
         let mut name = name.to_os_string();
         name.push(".partial");
         let path = to.with_file_name(name);
-        let failed =
-            |e: std::io::Error| format!("can't write the folder `{}`: {e}", path.display());
-        if path.exists() && !path.join(LOCK).exists() && !is_ours(&path) {
-            let (path, holds) = (path.display(), holds(&path));
-            return Err(format!("`{path}` is in the way: it {holds}; move or remove it"));
+        let shown = path.display();
+        let failed = |e: std::io::Error| format!("can't write the folder `{shown}`: {e}");
+        if path.exists()
+            && let Some(name) = foreign(&path).map_err(failed)?
+        {
+            return Err(format!("`{shown}` is in the way: it holds `{name}`; move or remove it"));
         }
-        fs::create_dir_all(&path).map_err(failed)?;
-        let lock = File::create(path.join(LOCK)).map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(format!("another program is writing `{}`", to.display()));
-            }
-            Err(TryLockError::Error(e)) => return Err(failed(e)),
-        }
-        for entry in fs::read_dir(&path).map_err(failed)?.flatten() {
-            if entry.file_name() != LOCK {
-                fs::remove_file(entry.path()).map_err(failed)?;
-            }
-        }
+        let Some(lock) = claim(&path).map_err(failed)? else {
+            return Err(format!("another program is writing `{}`", to.display()));
+        };
+        empty(&path).map_err(failed)?;
         Ok(Aside { path, lock: Some(lock) })
     }
 
+    /// The lock goes along, so that nobody begins to write here before the folder has its name.
     fn put_into_place(&mut self, to: &Path) -> std::io::Result<()> {
-        for entry in fs::read_dir(&self.path)?.flatten() {
-            if entry.file_name() == LOCK {
-                fs::remove_file(entry.path())?;
-            } else {
-                File::open(entry.path())?.sync_all()?;
-            }
+        for entry in fs::read_dir(&self.path)? {
+            File::open(entry?.path())?.sync_all()?;
         }
+        sync_folder(&self.path)?;
         let replaces = to.exists();
         match replaces {
             true => exchange(&self.path, to)?,
             false => fs::rename(&self.path, to)?,
         }
+        // Readers do not mind one that stays.
+        let _ = fs::remove_file(to.join(LOCK));
         self.lock = None;
         let above = to.parent().filter(|above| !above.as_os_str().is_empty());
         sync_folder(above.unwrap_or(Path::new(".")))?;
-        // Only now that the new one is safe may the old one go.
-        if replaces { remove(&self.path) } else { Ok(()) }
+        // Only now that the new one is safe may the old one go, unless somebody writes there already.
+        if replaces {
+            self.lock = claim(&self.path).unwrap_or_default();
+        }
+        Ok(())
     }
 }
 
 impl Drop for Aside {
     fn drop(&mut self) {
-        // Without the lock the folder is in its place already.
-        if self.lock.is_some() {
+        let lock = self.path.join(LOCK);
+        // Else the folder is in its place already.
+        if self.lock.as_ref().is_some_and(|file| is_still(file, &lock)) {
             // Nothing more can be done about a leftover; the next writer removes it.
-            let _ = remove(&self.path);
+            let _ = empty(&self.path).and_then(|()| fs::remove_file(&lock));
+            // Not if somebody has begun to write there since; a link to a folder goes as a file does.
+            let _ = fs::remove_dir(&self.path).or_else(|_| fs::remove_file(&self.path));
         }
     }
 }
 
-/// Removes a folder of ours. The file that says so goes last: whoever finds the rest of it after a kill
-/// may go on.
-fn remove(folder: &Path) -> std::io::Result<()> {
-    File::create(folder.join(LOCK))?;
+/// Makes a folder, if it is not there, and takes its lock; `None` if somebody else has it.
+fn claim(folder: &Path) -> std::io::Result<Option<File>> {
+    let path = folder.join(LOCK);
+    loop {
+        fs::create_dir_all(folder)?;
+        let file = File::create(&path)?;
+        match file.try_lock() {
+            Ok(()) if is_still(&file, &path) => return Ok(Some(file)),
+            // Between opening and locking, whoever had it has finished.
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(e)) => return Err(e),
+        }
+    }
+}
+
+/// Whether a path still names this open file.
+#[cfg(unix)]
+fn is_still(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let (open, named) = (file.metadata(), fs::metadata(path));
+    matches!((open, named), (Ok(a), Ok(b)) if (a.dev(), a.ino()) == (b.dev(), b.ino()))
+}
+
+#[cfg(not(unix))]
+fn is_still(_: &File, _: &Path) -> bool {
+    true
+}
+
+/// Removes all files but the lock.
+fn empty(folder: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         if entry.file_name() != LOCK {
             fs::remove_file(entry.path())?;
         }
     }
-    fs::remove_dir_all(folder)
+    Ok(())
 }
 
 /// The new folder takes the name of the old one and the old one that of the new: at every moment
