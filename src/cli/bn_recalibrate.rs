@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use cortado::batch_norm;
-use cortado::net::{NetOptions, NetState};
+use cortado::net::{Net, belongs};
 use cortado::solver::shown;
 use cortado_layers::Phase;
 use cortado_proto::NetDef;
 use serde_json::json;
 
 use super::log::{self, Progress};
-use super::model::{ModelArgs, PlanArgs};
-use super::{Failure, RunArgs, say};
+use super::model::{ModelArgs, PlanArgs, not_a_state, options, read_net};
+use super::{Failure, RunArgs, say, without_data};
 
 /// Replace the moving averages of trained weights by exact statistics over many batches
 #[derive(Args, Debug)]
@@ -48,24 +48,17 @@ pub fn run(args: BnRecalibrateArgs) -> Result<(), Failure> {
         .map(PathBuf::as_path)
         .collect();
     batch_norm::check_outputs(&[&args.output], &inputs)?;
-    let before = match score(&args, &args.model.weights) {
-        Ok(before) => before,
-        Err(Failure::Input(why)) => {
-            log::plain(&format!(
-                "{why}\nnote: the net has no TEST phase that runs: nothing is scored"
-            ));
-            BTreeMap::new()
-        }
-        Err(usage) => return Err(usage),
-    };
-    let mut options = NetOptions::new(Phase::Train);
-    options.state =
-        NetState { phase: Phase::Train, level: args.run.level, stages: args.run.stage.clone() };
-    options.pool = args.run.pool()?;
-    let def = NetDef::read(&args.model.model)?;
+    args.model.weights.iter().try_for_each(|file| not_a_state(file))?;
+    let mut def = read_net(&args.model.model)?;
+    cortado_proto::upgrade::net(&mut def)?;
+    args.run.note();
+    let is_tested = tests(&def, &args.run);
+    let is_scored = is_tested && args.test_iterations > 0;
+    let before = is_scored.then(|| score(&def, &args, &args.model.weights)).transpose()?;
+    let options = options(Phase::Train, &args.run, &PlanArgs::default(), false)?;
     let progress = Progress::new(args.iterations, "gathering");
     let made = batch_norm::recalibrate(
-        def,
+        def.clone(),
         &args.model.weights,
         &options,
         args.iterations,
@@ -79,10 +72,11 @@ pub fn run(args: BnRecalibrateArgs) -> Result<(), Failure> {
         )));
     }
     made.save(&args.output)?.iter().for_each(|note| log::plain(&note.to_string()));
-    let after = match before.is_empty() {
-        true => BTreeMap::new(),
-        false => score(&args, std::slice::from_ref(&args.output))?,
-    };
+    let written = std::slice::from_ref(&args.output);
+    let after = is_scored.then(|| score(&def, &args, written)).transpose()?;
+    if !is_tested {
+        log::plain("note: the net has no TEST phase: nothing is scored");
+    }
     if args.json {
         let report = json!({
             "batches": args.iterations,
@@ -102,27 +96,36 @@ pub fn run(args: BnRecalibrateArgs) -> Result<(), Failure> {
         ));
     }
     say("mean: largest change in standard deviations; deviation: largest relative change");
-    for (name, now) in &after {
-        let was = before.get(name).copied().unwrap_or(f64::NAN);
-        say(&format!("{name} = {} before, {} after", shown(was), shown(*now)));
+    let scores = before.into_iter().flatten().zip(after.into_iter().flatten());
+    for ((name, was), (_, now)) in scores {
+        say(&format!("{name} = {} before, {} after", shown(was), shown(now)));
     }
     Ok(())
 }
 
-/// Means of the outputs of the TEST net; nothing when no batches are wanted.
-fn score(args: &BnRecalibrateArgs, weights: &[PathBuf]) -> Result<BTreeMap<String, f64>, Failure> {
-    let mut sums = BTreeMap::new();
-    if args.test_iterations == 0 {
-        return Ok(sums);
+/// Whether anything starts in phase TEST.
+fn tests(def: &NetDef, run: &RunArgs) -> bool {
+    let state = without_data::state(Phase::Test, run);
+    def.layers.iter().any(|l| l.bottom.is_empty() && !l.top.is_empty() && belongs(l, &state))
+}
+
+/// Means of the outputs of the TEST net.
+fn score(
+    def: &NetDef,
+    args: &BnRecalibrateArgs,
+    weights: &[PathBuf],
+) -> Result<BTreeMap<String, f64>, Failure> {
+    let options = options(Phase::Test, &args.run, &PlanArgs::default(), false)?;
+    let mut net = Net::build(def.clone(), &options).map_err(unscored)?;
+    net.notes().iter().for_each(|note| log::plain(&note.to_string()));
+    // Statistics that are made anew may be in no file; what else may not is judged with them.
+    for file in weights {
+        let report = net.copy_from(file)?;
+        log::line(&format!("{}: {report}", file.display()));
     }
-    let model = ModelArgs {
-        model: args.model.model.clone(),
-        weights: weights.to_vec(),
-        skip_mismatch: false,
-    };
-    let mut net = model.load(Phase::Test, &args.run, &PlanArgs::default(), false)?;
+    let mut sums = BTreeMap::new();
     for _ in 0..args.test_iterations {
-        net.forward()?;
+        net.forward().map_err(unscored)?;
         for name in net.outputs() {
             let Some(blob) = net.blob(name) else { continue };
             let mean = blob.data.iter().map(|&v| f64::from(v)).sum::<f64>();
@@ -131,4 +134,15 @@ fn score(args: &BnRecalibrateArgs, weights: &[PathBuf]) -> Result<BTreeMap<Strin
         }
     }
     Ok(sums)
+}
+
+/// What keeps phase TEST from running, and how to do without.
+fn unscored(error: impl Into<Failure>) -> Failure {
+    match error.into() {
+        Failure::Input(why) => Failure::Input(format!(
+            "{why}\n\nnote: phase TEST runs for the scores before and after; `--test-iterations 0` \
+             does without"
+        )),
+        usage @ Failure::Usage(_) => usage,
+    }
 }

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
-use cortado::lint::{self, Level};
+use cortado::hdf5;
+use cortado::lint::{self, Level, WeightLayer, Weights};
 use cortado::net::{
-    Net, NetError, NetErrorKind, NetOptions, Outline, OutlineLayer, default_shapes, fork_of,
+    Net, NetError, NetErrorKind, NetOptions, Outline, OutlineLayer, default_memory, default_shapes,
+    fork_of,
 };
 use cortado::solver::{NamedNet, SolverOptions};
 use cortado_layers::{Phase, Shape};
@@ -25,7 +28,8 @@ use super::{Failure, RunArgs, say};
 #[command(after_help = "Examples:\n  cortado check models/lenet/train_test.prototxt\n  \
                         cortado check --assume-shape 1x3x224x224 my_nets/")]
 pub struct CheckArgs {
-    /// Files (.prototxt, .caffemodel), or folders whose .prototxt files are checked
+    /// Files (.prototxt, .caffemodel, .solverstate, .binaryproto), or folders whose .prototxt files are
+    /// checked
     #[arg(value_name = "FILE|DIR", required = true)]
     paths: Vec<PathBuf>,
     /// Phase to check nets in [default: both]
@@ -77,6 +81,15 @@ struct Told {
     notes: Vec<String>,
 }
 
+impl Told {
+    fn in_short(&self) -> String {
+        match self.line {
+            Some(line) => format!("line {line}: {}", self.message),
+            None => self.message.clone(),
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Layer {
     name: String,
@@ -103,7 +116,10 @@ pub fn run(args: CheckArgs) -> Result<(), Failure> {
     }
     let reports: Vec<Report> = files.iter().map(|file| examine(file, &args)).collect();
     let tops: Vec<String> = reports.iter().flat_map(|report| report.data_tops.clone()).collect();
-    known(&assumed(&args.assume_shape), &tops)?;
+    // Of a file that is refused before its data layers are known, other things are to be told.
+    if !reports.iter().any(|r| r.verdict == Verdict::Refused && r.data_tops.is_empty()) {
+        known(&assumed(&args.assume_shape), &tops)?;
+    }
     if args.json {
         say(&serde_json::to_string(&reports).map_err(|e| Failure::Input(e.to_string()))?);
     } else {
@@ -135,21 +151,45 @@ pub fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
 }
 
 fn examine(file: &Path, args: &CheckArgs) -> Report {
-    if file.extension().is_some_and(|e| e == "caffemodel") {
-        return weights(file);
+    // A pipe has no beginning that could be looked at twice.
+    if file.is_file() && hdf5::is_hdf5(file) {
+        return hdf5_file(file);
     }
-    if file.extension().is_some_and(|e| e == "solverstate") {
-        return training_state(file);
+    match file.extension().and_then(|ending| ending.to_str()) {
+        Some("caffemodel") => return weights(file),
+        Some("solverstate") => return training_state(file),
+        Some("binaryproto") => return blob(file),
+        _ => {}
     }
-    let source = match read_text(file) {
-        Ok(source) => source,
-        Err(error) => return report(file, "unreadable", vec![error.diagnostic()], None),
+    match read_text(file) {
+        Ok(source) => text(file, &source, args),
+        Err(error) => report(file, "unreadable", vec![error.diagnostic()], None),
+    }
+}
+
+/// Why a text does not load, where it does not, and where in it that stands.
+pub fn refusal(file: &Path, source: &Arc<Source>) -> Option<Diagnostic> {
+    let run = RunArgs {
+        threads: 0,
+        level: 0,
+        stage: Vec::new(),
+        max_memory: default_memory(),
+        gpu: None,
     };
-    match FileKind::of(&source) {
-        FileKind::Solver => solver(file, &source, args),
-        FileKind::Net => net(file, &source, args),
+    let args =
+        CheckArgs { paths: Vec::new(), phase: None, assume_shape: Vec::new(), json: false, run };
+    // A solver's net has a file of its own, and may need the stages of a study.
+    let here = |d: &Diagnostic| d.place.as_ref().is_none_or(|at| at.source.name == source.name);
+    let mut told = text(file, source, &args).shown.into_iter();
+    told.find(|d| d.severity == Severity::Error && here(d))
+}
+
+fn text(file: &Path, source: &Arc<Source>, args: &CheckArgs) -> Report {
+    match FileKind::of(source) {
+        FileKind::Solver => solver(file, source, args),
+        FileKind::Net => net(file, source, args),
         _ => {
-            let (document, errors) = cortado_proto::text::tree(&source);
+            let (document, errors) = cortado_proto::text::tree(source);
             let mut shown: Vec<Diagnostic> = errors.iter().map(|e| e.diagnostic()).collect();
             if document.root.fields.is_empty() && shown.is_empty() {
                 shown.push(Diagnostic::error("the file holds no layers", None));
@@ -195,35 +235,78 @@ fn weights(file: &Path) -> Report {
         );
         shown.push(Diagnostic::note(what, None));
     }
-    let mut report = report(file, "weights", shown, None);
-    let layer = |layer: &wire::ModelLayer| Layer {
-        name: layer.name.clone(),
-        type_name: layer.type_name.clone(),
+    with_layers(report(file, "weights", shown, None), Weights::Model(model).layers())
+}
+
+fn with_layers(mut report: Report, layers: Result<Vec<WeightLayer>, String>) -> Report {
+    let layer = |layer: WeightLayer| Layer {
+        name: layer.name,
+        type_name: layer.type_name,
         bottoms: Vec::new(),
         tops: Vec::new(),
-        params: layer.blobs.iter().map(|blob| blob.shape.clone()).collect(),
+        params: layer.blobs.into_iter().map(|(_, shape)| shape.to_vec()).collect(),
     };
-    report.phases.insert("WEIGHTS", model.layers.iter().map(layer).collect());
+    let layers = layers.unwrap_or_default().into_iter().map(layer).collect();
+    report.phases.insert("WEIGHTS", layers);
     report
+}
+
+/// Weights, or the state of a training.
+fn hdf5_file(file: &Path) -> Report {
+    let refused = |why: String| vec![Diagnostic::error(why, None)];
+    let reader = match hdf5::Reader::open(file) {
+        Ok(reader) => reader,
+        Err(why) => return report(file, "unreadable", refused(why), None),
+    };
+    if reader.has_group("history") && !reader.has_group("data") {
+        let state = reader.number("iter").and_then(|iteration| {
+            let (_, blobs) = reader.names("history")?;
+            blobs.iter().try_for_each(|i| reader.shape(&format!("history/{i}")).map(|_| ()))?;
+            let named = reader.has("learned_net").then(|| reader.text("learned_net"));
+            Ok(state_note(iteration, &named.transpose()?.unwrap_or_default()))
+        });
+        let shown = state.map_or_else(refused, |note| vec![note]);
+        return report(file, "state of a training", shown, None);
+    }
+    let layers = Weights::of_hdf5(reader).layers();
+    let shown = match &layers {
+        Ok(layers) if layers.iter().all(|layer| layer.blobs.is_empty()) => {
+            refused("the HDF5 file holds neither weights nor the state of a training".to_owned())
+        }
+        Ok(_) => Vec::new(),
+        Err(why) => refused(why.clone()),
+    };
+    with_layers(report(file, "weights", shown, None), layers)
+}
+
+/// One blob: a mean picture, or the matrix of an InfogainLoss.
+fn blob(file: &Path) -> Report {
+    let shown = match wire::read_blob(file) {
+        Ok((_, values)) if values.is_empty() => Diagnostic::error("the file holds no values", None),
+        Ok((shape, _)) => Diagnostic::note(format!("its shape is {}", Shape::new(&shape)), None),
+        Err(error) => error.diagnostic(),
+    };
+    report(file, "mean or matrix", vec![shown], None)
 }
 
 /// The state of a training: where it is, and where its weights are.
 fn training_state(file: &Path) -> Report {
     let shown = match wire::read_state(file) {
-        Ok(state) => Diagnostic::note(
-            format!(
-                "iteration {}; its weights are in `{}`; `cortado train --snapshot` goes on from it",
-                state.iter(),
-                state.learned_net()
-            ),
-            None,
-        ),
+        Ok(state) => state_note(state.iter().into(), state.learned_net()),
         Err(error) => error.diagnostic(),
     };
     report(file, "state of a training", vec![shown], None)
 }
 
-fn solver(file: &Path, source: &std::sync::Arc<Source>, args: &CheckArgs) -> Report {
+fn state_note(iteration: i64, weights: &str) -> Diagnostic {
+    let what = format!(
+        "iteration {iteration}; its weights are in `{weights}`; `cortado train --snapshot` goes on \
+         from it"
+    );
+    Diagnostic::note(what, None)
+}
+
+fn solver(file: &Path, source: &Arc<Source>, args: &CheckArgs) -> Report {
     let mut def = match SolverDef::from_text(source) {
         Ok(def) => def,
         Err(errors) => {
@@ -315,7 +398,7 @@ fn mistakes_of_nets(
     mistakes
 }
 
-fn net(file: &Path, source: &std::sync::Arc<Source>, args: &CheckArgs) -> Report {
+fn net(file: &Path, source: &Arc<Source>, args: &CheckArgs) -> Report {
     let (def, errors) = NetDef::examine(source);
     let mut shown: Vec<Diagnostic> = errors.iter().map(|e| e.diagnostic()).collect();
     let Some(def) = def else { return report(file, "net", shown, None) };
@@ -455,10 +538,7 @@ fn report(
     };
     let (errors, warnings, notes) =
         (of(Severity::Error), of(Severity::Warning), of(Severity::Note));
-    let first = errors.first().map(|e| match e.line {
-        Some(line) => format!("line {line}: {}", e.message),
-        None => e.message.clone(),
-    });
+    let first = errors.first().map(Told::in_short);
     let (verdict, cause) = match first {
         Some(first) => (Verdict::Refused, Some(cause.unwrap_or(first))),
         None if warnings.is_empty() => (Verdict::Ok, None),
@@ -498,7 +578,12 @@ fn print(report: &Report, in_full: bool) {
         }
         Verdict::Refused => {
             let cause = report.cause.as_deref().unwrap_or_default();
-            say(&format!("refused   {}: {cause}", report.file));
+            match &report.errors[..] {
+                [only] if in_full && only.in_short() == cause => {
+                    say(&format!("refused   {}", report.file));
+                }
+                _ => say(&format!("refused   {}: {cause}", report.file)),
+            }
         }
         Verdict::Other => say(&format!("other     {} (neither net nor solver)", report.file)),
     }

@@ -8,6 +8,7 @@ use cortado_proto::wire;
 use serde_json::json;
 
 use super::fold::ProofArgs;
+use super::model::read_net;
 use super::{Failure, RunArgs, log, say};
 
 /// Rewrite the forks' batch normalisation as Caffe's BatchNorm and Scale, net and weights
@@ -43,6 +44,10 @@ pub fn run(args: ConvertBnArgs) -> Result<(), Failure> {
     let inputs: Vec<&Path> =
         std::iter::once(&args.from).chain(&files).map(PathBuf::as_path).collect();
     batch_norm::check_outputs(&outputs, &inputs)?;
+    // What comes out of a pipe is read once.
+    if args.from.is_file() {
+        read_net(&args.from)?;
+    }
     let (trained, mut before) = Trained::read(&args.from, &files, &given)?;
     trained.notes.iter().for_each(|note| log::plain(&note.to_string()));
     let Conversion { text, blobs, layers } = batch_norm::convert(&trained)?;

@@ -4,11 +4,12 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use clap::Args;
+use cortado::batch_norm::check_outputs;
 use cortado::net::{Assumed, NetError, NetErrorKind, belongs, default_shapes};
 use cortado_layers::{LayerDef, Phase, Shape};
 use cortado_proto::caffe::{BlobShape, InputParameter, LayerParameter};
 use cortado_proto::{NetDef, text, wire};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::model::{folder_for, read_net};
 use super::{Failure, RunArgs, log, say, skeleton, without_data};
@@ -31,8 +32,8 @@ pub struct DeployArgs {
     /// The other way: a training net to fill in, with data layers, losses, rates and fillers
     #[arg(long, conflicts_with = "assume_shape")]
     reverse: bool,
-    /// Print what was done as JSON
-    #[arg(long, requires = "output")]
+    /// Print what was done as JSON; without --output the net's text is its field `net`
+    #[arg(long)]
     json: bool,
     #[command(flatten)]
     run: RunArgs,
@@ -40,7 +41,10 @@ pub struct DeployArgs {
 
 /// Runs the command.
 pub fn run(args: DeployArgs) -> Result<(), Failure> {
-    args.output.as_deref().map_or(Ok(()), folder_for)?;
+    if let Some(output) = &args.output {
+        folder_for(output)?;
+        check_outputs(&[output], &[&args.file])?;
+    }
     let mut def = read_net(&args.file)?;
     cortado_proto::upgrade::net(&mut def)?;
     if args.reverse {
@@ -64,16 +68,12 @@ pub fn run(args: DeployArgs) -> Result<(), Failure> {
         None => String::new(),
     };
     judge(&mistakes, &args, &hint)?;
-    match args.json {
-        true => {
-            let report = json!({ "path": args.output, "dropped": dropped, "left_out": left_out });
-            say(&report.to_string());
-        }
-        false if dropped.is_empty() => log::plain("nothing was dropped"),
-        false => log::plain(&format!("dropped: {}", dropped.join(", "))),
-    }
-    left_out.iter().for_each(|what| log::plain(&format!("note: {what}")));
-    write(&def, args.output)
+    let told = match dropped.is_empty() {
+        true => "nothing was dropped".to_owned(),
+        false => format!("dropped: {}", dropped.join(", ")),
+    };
+    let report = json!({ "path": args.output, "dropped": dropped, "left_out": left_out });
+    write(&def, &args, report, &told, &left_out)
 }
 
 /// The other way.
@@ -94,18 +94,10 @@ fn reverse(mut def: NetDef, args: DeployArgs) -> Result<(), Failure> {
         let given = Assumed { blobs: shapes.clone(), ..Assumed::default() };
         judge(&without_data::outline(&def, phase, &args.run, &given).errors, &args, "")?;
     }
-    match args.json {
-        true => {
-            let report = json!({ "path": args.output, "made": made.done, "left": made.left });
-            say(&report.to_string());
-        }
-        false => log::plain(&format!(
-            "made: {}; the sources and batch sizes are placeholders",
-            made.done.join(", ")
-        )),
-    }
-    made.left.iter().for_each(|what| log::plain(&format!("note: {what}")));
-    write(&def, args.output)
+    let told =
+        format!("made: {}; the sources and batch sizes are placeholders", made.done.join(", "));
+    let report = json!({ "path": args.output, "made": made.done, "left": made.left });
+    write(&def, &args, report, &told, &made.left)
 }
 
 /// Fails where what was made does not load.
@@ -129,12 +121,25 @@ fn judge(mistakes: &[NetError], args: &DeployArgs, hint: &str) -> Result<(), Fai
     Err(Failure::Input(told.join("\n\n")))
 }
 
-fn write(def: &NetDef, output: Option<PathBuf>) -> Result<(), Failure> {
+/// Writes or prints a net, and tells what was done.
+fn write(
+    def: &NetDef,
+    args: &DeployArgs,
+    mut report: Value,
+    told: &str,
+    notes: &[String],
+) -> Result<(), Failure> {
     let text = text::print(&def.to_message());
-    match output {
+    match &args.output {
+        Some(path) => wire::write_file(path, |out| out.write_all(text.as_bytes()))?,
+        None if args.json => report["net"] = text.into(),
         None => say(text.trim_end()),
-        Some(path) => wire::write_file(&path, |out| out.write_all(text.as_bytes()))?,
     }
+    match args.json {
+        true => say(&report.to_string()),
+        false => log::plain(told),
+    }
+    notes.iter().for_each(|what| log::plain(&format!("note: {what}")));
     Ok(())
 }
 
@@ -302,14 +307,14 @@ fn deploy(mut def: NetDef, phase: Phase, one: bool, args: &DeployArgs, given: &A
                 if !is_given {
                     guessed.push((top.clone(), Shape::from_file(&dim).unwrap_or_default()));
                 }
-                layer.param = LayerParameter {
+                let param = LayerParameter {
                     name: Some(top.clone()),
                     r#type: Some("Input".to_owned()),
                     top: vec![top.clone()],
                     input_param: Some(InputParameter { shape: vec![BlobShape { dim }] }),
                     ..LayerParameter::default()
                 };
-                kept.push(layer.clone());
+                kept.push(LayerDef { place: layer.place.clone(), ..LayerDef::new(param) });
             }
             dropped.push(name);
             continue;
@@ -323,15 +328,15 @@ fn deploy(mut def: NetDef, phase: Phase, one: bool, args: &DeployArgs, given: &A
             }
             // Alone it is called as published deploy nets call it.
             let name = if heads == 1 && !taken.contains("prob") { "prob".to_owned() } else { name };
-            layer.param = LayerParameter {
+            let param = LayerParameter {
                 name: Some(name.clone()),
                 r#type: Some(type_name.to_owned()),
                 bottom: vec![bottom],
                 top: vec![name],
-                softmax_param: layer.softmax_param,
+                softmax_param: layer.param.softmax_param,
                 ..LayerParameter::default()
             };
-            kept.push(layer);
+            kept.push(LayerDef { place: layer.place, ..LayerDef::new(param) });
             continue;
         }
         if measures(&layer) || layer.bottom.iter().any(|b| gone.contains(b)) {

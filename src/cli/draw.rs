@@ -59,6 +59,7 @@ pub fn run(args: DrawArgs) -> Result<(), Failure> {
     folder_for(&args.output)?;
     let def = read_net(&args.file)?;
     let given = Assumed { first: args.assume_shape.clone(), ..Assumed::default() };
+    without_data::known(&given, &without_data::data_tops(&def))?;
     let phase = without_data::shown_phase(&def, args.phase, &args.run, &given);
     let options =
         NetOptions { state: without_data::state(phase, &args.run), ..NetOptions::new(phase) };

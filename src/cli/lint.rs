@@ -1,22 +1,24 @@
 //! `cortado lint`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use cortado::lint::{self, Finding, Level, Subject, Weights};
 use cortado_proto::def::read_text;
-use cortado_proto::{Source, wire};
+use cortado_proto::{Diagnostic, FileKind, Source, wire};
 use serde::Serialize;
 use serde_json::json;
 
 use super::{Failure, check, log, say};
 
-/// Look for what is probably not meant in nets, solvers and weights that load
+/// Look for what is probably not meant in nets, solvers and weights
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  cortado lint train_val.prototxt solver.prototxt\n  \
                         cortado lint --fix my_nets/\n  \
                         cortado lint deploy.prototxt --weights net.caffemodel\n\n\
-                        The exit code is 1 where errors or warnings are left; hints do not count.")]
+                        The exit code is 1 where errors or warnings are left, or a file does not \
+                        load; hints do not count.")]
 pub struct LintArgs {
     /// Nets and solvers (.prototxt), or folders of them
     #[arg(value_name = "FILE|DIR", required_unless_present = "rules")]
@@ -79,12 +81,9 @@ pub fn run(args: LintArgs) -> Result<(), Failure> {
     let mut all: Vec<Told> = Vec::new();
     let mut broken: Vec<String> = Vec::new();
     for file in &files {
-        match findings(file, &args, &mut broken) {
-            Ok(found) => all.extend(found),
-            // In a folder there may be anything; a file that was named must load.
-            Err(Failure::Input(why)) if args.paths.contains(file) => broken.push(why),
-            Err(Failure::Usage(why)) => return Err(Failure::Usage(why)),
-            Err(Failure::Input(_)) => {}
+        match read_text(file) {
+            Ok(source) => all.extend(findings(file, source, &args, &mut broken)?),
+            Err(error) => all.push(not_loaded(file, &error.diagnostic())),
         }
     }
     if args.json {
@@ -110,14 +109,52 @@ pub fn run(args: LintArgs) -> Result<(), Failure> {
     }
 }
 
-fn findings(file: &Path, args: &LintArgs, broken: &mut Vec<String>) -> Result<Vec<Told>, Failure> {
-    let source = read_text(file)?;
-    let Some(mut subject) = Subject::of_text(&source) else {
-        let file = file.display();
-        return Err(Failure::Input(format!(
-            "error: `{file}` does not load; `cortado check {file}` tells why"
-        )));
+/// A finding of no rule: the file is none for `check` either.
+fn not_loaded(file: &Path, why: &Diagnostic) -> Told {
+    let at = why.place.as_ref().map(|place| place.position());
+    let (file, why) = (file.display().to_string(), &why.message);
+    Told {
+        message: format!("does not load: {why}; `cortado check {file}` tells all"),
+        file,
+        line: at.as_ref().map(|at| at.line),
+        column: at.as_ref().map(|at| at.column),
+        rule: "does-not-load",
+        level: Level::Error.word(),
+        why: "the rules look at what loads: in this file they may have seen a part, or nothing",
+        cure: "what `cortado check` says of the file",
+        fixable: false,
+        fixed: false,
+    }
+}
+
+/// What there is to say of a file, `source` being its text.
+fn findings(
+    file: &Path,
+    source: Arc<Source>,
+    args: &LintArgs,
+    broken: &mut Vec<String>,
+) -> Result<Vec<Told>, Failure> {
+    let refused = check::refusal(file, &source).map(|why| not_loaded(file, &why));
+    let Some(subject) = Subject::of_text(&source) else {
+        // In a folder there may be anything; a file that was named is to be a net or a solver.
+        let other = !matches!(FileKind::of(&source), FileKind::Net | FileKind::Solver);
+        if refused.is_none() && other && args.paths.iter().any(|path| path == file) {
+            let file = file.display();
+            broken.push(format!("error: `{file}` is neither a net nor a solver"));
+        }
+        return Ok(refused.into_iter().collect());
     };
+    let found = of_rules(file, source, subject, args, broken)?;
+    Ok(refused.into_iter().chain(found).collect())
+}
+
+fn of_rules(
+    file: &Path,
+    source: Arc<Source>,
+    mut subject: Subject,
+    args: &LintArgs,
+    broken: &mut Vec<String>,
+) -> Result<Vec<Told>, Failure> {
     if let Some(weights) = &args.weights {
         subject = subject.with_weights(Weights::open(weights)?);
     }

@@ -183,7 +183,7 @@ pub fn load_weights(
 }
 
 /// Snapshots come in pairs, of which the other file has the weights.
-fn not_a_state(file: &Path) -> Result<(), Failure> {
+pub fn not_a_state(file: &Path) -> Result<(), Failure> {
     let name = file.to_string_lossy();
     if !name.trim_end_matches(".h5").ends_with(".solverstate") || !file.exists() {
         return Ok(());

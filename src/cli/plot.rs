@@ -1,8 +1,9 @@
 //! `cortado plot`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use cortado::batch_norm::check_outputs;
 use cortado::plot::{
     Panel, Series, panels_of_readings, panels_of_series, read_csv, read_log, svg, to_csv,
 };
@@ -22,7 +23,7 @@ use super::{Failure, log, say};
                         cortado train --solver solver.prototxt --probe conv1,fc3\n  \
                         cortado plot net_probe.csv -o probe.svg")]
 pub struct PlotArgs {
-    /// Logs of training, tables (.csv) with the iteration in the first column, files of probes
+    /// Logs of training, tables with the iteration in the first column (.csv, parse-log's), files of probes
     #[arg(value_name = "LOG", required = true)]
     files: Vec<PathBuf>,
     /// Where the picture goes: .svg, .png, or .csv for the numbers
@@ -44,6 +45,8 @@ pub fn run(args: PlotArgs) -> Result<(), Failure> {
         return Err(Failure::Usage(format!("curves go to .svg, .png or .csv; found `{found}`")));
     }
     folder_for(&args.output)?;
+    let inputs: Vec<&Path> = args.files.iter().map(PathBuf::as_path).collect();
+    check_outputs(&[&args.output], &inputs)?;
     let (mut curves, mut panels): (Vec<Series>, Vec<Panel>) = (Vec::new(), Vec::new());
     for file in &args.files {
         let text = read_text(file)?;
@@ -57,13 +60,17 @@ pub fn run(args: PlotArgs) -> Result<(), Failure> {
             panels.extend(readings.into_iter().map(|p| Panel { name: of_file(p.name), ..p }));
             continue;
         }
-        let read = if ending(file) == "csv" { read_csv } else { read_log };
-        let series = read(text.text());
+        let is_table = ending(file) == "csv" || has_heading(text.text());
+        let series = if is_table { read_csv(text.text()) } else { read_log(text.text()) };
         if series.is_empty() {
             let file = file.display();
-            return Err(Failure::Input(format!(
-                "error: `{file}` has no line of training: `Iteration N, loss = …` is looked for"
-            )));
+            let why = match is_table {
+                true => {
+                    "is a table without values: rows of numbers, parted by commas, the iteration first, are looked for"
+                }
+                false => "has no line of training: `Iteration N, loss = …` is looked for",
+            };
+            return Err(Failure::Input(format!("error: `{file}` {why}")));
         }
         curves.extend(series.into_iter().map(|s| Series { name: of_file(s.name), ..s }));
     }
@@ -92,4 +99,11 @@ pub fn run(args: PlotArgs) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Whether a text starts as a table does, with a word, a comma and no space: lines of logs have some.
+fn has_heading(text: &str) -> bool {
+    let first = text.lines().next().and_then(|line| line.split_once(','));
+    let is_word = |cell: &str| cell.chars().all(|c| c.is_alphanumeric() || c == '_');
+    first.is_some_and(|(cell, rest)| !cell.is_empty() && is_word(cell) && !rest.starts_with(' '))
 }

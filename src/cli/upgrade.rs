@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use cortado_proto::text::{self, Upgraded};
-use cortado_proto::{Errors, def::read_text, wire};
+use cortado_proto::{Errors, SolverDef, def::read_text, wire};
 use serde_json::json;
 
+use super::model::read_net;
 use super::{Failure, log, say};
 
 /// Rewrite a net of any generation in today's form; comments and unknown fields are kept
@@ -43,6 +44,10 @@ pub struct UpgradeSolverArgs {
 /// Runs `upgrade-net`.
 pub fn net(args: UpgradeNetArgs) -> Result<(), Failure> {
     if !is_binary(&args.from) {
+        // What comes out of a pipe is read once.
+        if args.from.is_file() {
+            read_net(&args.from)?;
+        }
         let source = read_text(&args.from)?;
         return write(&args.to, text::upgraded_net(&source)?, args.json);
     }
@@ -58,6 +63,9 @@ pub fn net(args: UpgradeNetArgs) -> Result<(), Failure> {
 
 /// Runs `upgrade-solver`.
 pub fn solver(args: UpgradeSolverArgs) -> Result<(), Failure> {
+    if args.from.is_file() {
+        SolverDef::read(&args.from)?;
+    }
     let source = read_text(&args.from)?;
     write(&args.to, text::upgraded_solver(&source)?, args.json)
 }

@@ -54,7 +54,12 @@ pub fn data_tops(def: &NetDef) -> Vec<String> {
 /// Shapes are given of what there is.
 pub fn known(given: &Assumed, tops: &[String]) -> Result<(), Failure> {
     let Some((name, _)) = given.blobs.iter().find(|(name, _)| !tops.contains(name)) else {
-        return Ok(());
+        return match &given.first {
+            Some(shape) if tops.is_empty() => Err(Failure::Input(format!(
+                "error: `--assume-shape {shape}` is of no use: no layer reads data"
+            ))),
+            _ => Ok(()),
+        };
     };
     let there = match tops {
         [] => "no layer reads data".to_owned(),

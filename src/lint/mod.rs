@@ -9,7 +9,7 @@ use cortado_proto::text::Edits;
 use cortado_proto::{Located, Place, Source};
 
 pub use rules::unused_blocks;
-pub use subject::{Subject, View, Weights};
+pub use subject::{Subject, View, WeightLayer, Weights};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

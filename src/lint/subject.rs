@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cortado_layers::{LayerDef, Phase, Shape};
 use cortado_proto::caffe::LayerParameter;
-use cortado_proto::wire::Model;
+use cortado_proto::wire::{Model, ModelLayer};
 use cortado_proto::{Diagnostic, FileKind, NetDef, SolverDef, Source};
 
 use crate::hdf5::{self, Reader};
@@ -23,6 +23,10 @@ pub struct View {
     pub wiring: Wiring,
     /// Shapes of the tops, by layer and top, where they can be told.
     shapes: HashMap<(String, usize), Shape>,
+    /// Shapes of the parameters, by layer, where they can be told.
+    params: HashMap<String, Vec<Shape>>,
+    /// Whether layers read data, of which the shapes are taken for granted.
+    pub assumes: bool,
 }
 
 /// A file.
@@ -38,6 +42,16 @@ pub struct Subject {
     pub solver: Option<SolverDef>,
     /// Trained weights.
     pub weights: Option<Weights>,
+}
+
+/// A layer in a file of weights.
+pub struct WeightLayer {
+    /// Name.
+    pub name: String,
+    /// Type; HDF5 files do not tell it.
+    pub type_name: String,
+    /// The shapes of its blobs, each with its number: of parameters that are shared, HDF5 files hold one.
+    pub blobs: Vec<(usize, Shape)>,
 }
 
 /// Trained weights, in either form of their files.
@@ -58,9 +72,56 @@ impl Weights {
             return Ok(Weights::Model(Model::open(path)?));
         }
         let unreadable = |why: String| WeightsError::File(Diagnostic::error(why, None));
-        let reader = Reader::open(path).map_err(unreadable)?;
+        Ok(Weights::of_hdf5(Reader::open(path).map_err(unreadable)?))
+    }
+
+    /// Of an HDF5 file; in old ones the layers are not in a group of their own.
+    pub fn of_hdf5(reader: Reader) -> Weights {
         let layers = if reader.has_group("data") { "data/" } else { "" };
-        Ok(Weights::Hdf5(reader, layers))
+        Weights::Hdf5(reader, layers)
+    }
+
+    /// The layers, those without blobs included.
+    ///
+    /// # Errors
+    /// The file is damaged.
+    pub fn layers(&self) -> Result<Vec<WeightLayer>, String> {
+        let (reader, base) = match self {
+            Weights::Model(model) => {
+                let blobs = |layer: &ModelLayer| {
+                    layer.blobs.iter().map(|blob| Shape::new(&blob.shape)).enumerate().collect()
+                };
+                let layer = |layer: &ModelLayer| WeightLayer {
+                    name: layer.name.clone(),
+                    type_name: layer.type_name.clone(),
+                    blobs: blobs(layer),
+                };
+                return Ok(model.layers.iter().map(layer).collect());
+            }
+            Weights::Hdf5(reader, base) => (reader, *base),
+        };
+        let mut found = Vec::new();
+        // A layer's name may hold slashes: groups within groups.
+        let mut groups = vec![String::new()];
+        while let Some(name) = groups.pop() {
+            // No group takes less than sixteen bytes.
+            if found.len() as u64 > reader.size() / 16 {
+                return Err(format!("groups lie in each other at `{name}`"));
+            }
+            let path = format!("{base}{name}");
+            let (inner, arrays) = reader.names(path.trim_end_matches('/'))?;
+            let slash = if name.is_empty() { "" } else { "/" };
+            groups.extend(inner.iter().rev().map(|inner| format!("{name}{slash}{inner}")));
+            if name.is_empty() {
+                continue;
+            }
+            let numbers = arrays.iter().filter_map(|array| array.parse().ok());
+            let blob = |i: usize| Ok((i, reader.shape(&format!("{path}/{i}"))?));
+            let mut blobs = numbers.map(blob).collect::<Result<Vec<_>, String>>()?;
+            blobs.sort_by_key(|(i, _)| *i);
+            found.push(WeightLayer { name, type_name: String::new(), blobs });
+        }
+        Ok(found)
     }
 
     /// A parameter of a layer, where it is there and can be read.
@@ -124,14 +185,22 @@ impl View {
             def.layers.iter().filter(|layer| belongs(layer, &state)).cloned().collect();
         let data = |layer: &LayerDef| default_shapes(layer, &Assumed::default());
         let outline = Net::outline(def.clone(), &NetOptions::new(phase), &data);
-        let mut shapes = HashMap::new();
+        let (mut shapes, mut params) = (HashMap::new(), HashMap::new());
         for layer in outline.layers {
+            // Of twins the first.
+            params.entry(layer.name.clone()).or_insert(layer.params);
             for (i, (_, shape)) in layer.tops.into_iter().enumerate() {
                 shapes.insert((layer.name.clone(), i), shape);
             }
         }
         let wiring = Wiring::of(layers.iter().map(|l| &l.param));
-        View { layers, wiring, shapes }
+        let assumes = layers.iter().any(|layer| data(layer).is_some_and(|tops| !tops.is_empty()));
+        View { layers, wiring, shapes, params, assumes }
+    }
+
+    /// Shapes of a layer's parameters.
+    pub fn params(&self, layer: &LayerDef) -> &[Shape] {
+        self.params.get(layer.name()).map_or(&[], Vec::as_slice)
     }
 
     /// Shape of a value.

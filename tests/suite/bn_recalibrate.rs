@@ -314,3 +314,76 @@ fn statistics_that_layers_share_are_those_of_all_of_them() {
     }
     none(failures);
 }
+
+/// How the command ends on a net in a folder, what it tells, and what it prints.
+fn recalibrated(folder: &Path, net: &str, more: &[&str]) -> (Option<i32>, String, String) {
+    std::fs::write(folder.join("net.prototxt"), net).unwrap_or_else(|e| panic!("{e}"));
+    let command = ["bn-recalibrate", "--json", "-o", "new.caffemodel", "--iterations", "2"];
+    let output = cortado_in(folder, &[&command[..], more].concat());
+    (output.status.code(), stderr(&output), stdout(&output))
+}
+
+#[test]
+fn only_a_net_without_a_test_phase_is_not_scored() {
+    let bn = r#"layer { name: "n" type: "BatchNorm" bottom: "x" top: "y" }"#;
+    let folder = in_folder(&format!("{DATA} {bn}"));
+    let given = ["--model", "net.prototxt", "--weights", "old.caffemodel"];
+    let in_phase = |data: &str, phase: &str| {
+        let data = data.replacen("type:", &format!("include {{ phase: {phase} }} type:"), 1);
+        data.replacen("\"d\"", &format!("\"d{phase}\""), 1)
+    };
+    let missing = r#"layer { name: "d" type: "Data" top: "x" top: "z" data_param { source: "no_db"
+        backend: LMDB batch_size: 2 } }"#;
+    let trains = in_phase(DATA, "TRAIN");
+    let tests_nothing = format!("{trains} {} {bn}", in_phase(missing, "TEST"));
+    let scores = |json: &str| {
+        let json: serde_json::Value = serde_json::from_str(json).unwrap_or_default();
+        (json["before"].clone(), json["after"].clone())
+    };
+    let null = (serde_json::Value::Null, serde_json::Value::Null);
+    let (code, told, json) = recalibrated(folder.path(), &format!("{trains} {bn}"), &given);
+    assert!(code == Some(0) && told.matches("no TEST phase").count() == 1, "{told}");
+    assert!(!told.contains("error: ") && scores(&json) == null, "{told}{json}");
+    // Data that is missing is no missing phase.
+    std::fs::remove_file(folder.path().join("new.caffemodel")).unwrap_or_else(|e| panic!("{e}"));
+    let (code, told, _) = recalibrated(folder.path(), &tests_nothing, &given);
+    assert!(code == Some(1) && told.contains("no_db`"), "{told}");
+    assert!(told.contains("`--test-iterations 0`") && !told.contains("no TEST phase"), "{told}");
+    assert!(!folder.path().join("new.caffemodel").exists());
+    let unscored = [&given[..], &["--test-iterations", "0"]].concat();
+    let (code, told, json) = recalibrated(folder.path(), &tests_nothing, &unscored);
+    assert!(code == Some(0) && !told.contains("no TEST phase"), "{told}");
+    assert_eq!(scores(&json), null);
+    let (code, told, json) = recalibrated(folder.path(), &format!("{DATA} {bn}"), &given);
+    assert!(code == Some(0) && scores(&json).1["y"].is_number(), "{told}{json}");
+}
+
+#[test]
+fn what_cannot_be_read_is_told_once() {
+    let bn = r#"layer { name: "n" type: "BatchNorm" bottom: "x" top: "y" }"#;
+    let both = format!("{DATA} {bn}");
+    let folder = in_folder(&both);
+    let trains = both.replacen("type:", "include { phase: TRAIN } type:", 1);
+    let files = [("solver.prototxt", "net: \"net.prototxt\"\n"), ("s.solverstate", "")];
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap_or_else(|e| panic!("{e}"));
+    }
+    let table = [
+        ("net.prototxt", "nosuch", "nosuch"),
+        ("net.prototxt", "s.solverstate", "is the state of a training"),
+        ("solver.prototxt", "old.caffemodel", "is a solver; its net is `net.prototxt`"),
+        ("nosuch.prototxt", "old.caffemodel", "there is no such file"),
+    ];
+    let mut failures = Vec::new();
+    for (model, weights, wanted) in table {
+        for net in [&both, &trains] {
+            let given = ["--model", model, "--weights", weights];
+            let (code, told, _) = recalibrated(folder.path(), net, &given);
+            let once = told.matches("error: ").count() == 1 && told.contains(wanted);
+            if code != Some(1) || !once || told.contains("TEST") {
+                failures.push(format!("{model} {weights}: {told}"));
+            }
+        }
+    }
+    none(failures);
+}

@@ -166,3 +166,50 @@ fn every_training_net_that_comes_back_builds() {
     }
     none(failures);
 }
+
+#[test]
+fn a_net_is_not_overwritten_with_what_is_made_of_it() {
+    let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+    std::os::unix::fs::symlink("net.prototxt", folder.path().join("link.prototxt"))
+        .unwrap_or_else(|e| panic!("{e}"));
+    let train = format!("{}{NET}", data(""));
+    let mut failures = Vec::new();
+    for to in ["net.prototxt", "./net.prototxt", "link.prototxt"] {
+        for (net, way) in [(train.clone(), &[][..]), (deploy_net(), &["--reverse"][..])] {
+            let (code, told, _) = deployed(folder.path(), &net, &[way, &["-o", to]].concat());
+            let kept = std::fs::read_to_string(folder.path().join("net.prototxt"));
+            let is_refused = told.contains("it is read by this command; name another file");
+            if code != Some(1) || !is_refused || kept.unwrap_or_default() != net {
+                failures.push(format!("{to} {way:?}: {told}"));
+            }
+        }
+    }
+    none(failures);
+}
+
+#[test]
+fn blocks_of_forks_stay_with_the_layers_that_are_replaced() {
+    let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+    let own = "cpm_transform_param { stride: 8 }";
+    let net =
+        format!("{}{}", data(own), NET.replace("top: \"loss\"", &format!("top: \"l\" {own}")));
+    let (code, told, text) = deployed(folder.path(), &net, &[]);
+    assert!(code == Some(0) && !text.contains("cpm_"), "{told}\n{text}");
+}
+
+#[test]
+fn a_net_that_goes_into_no_file_is_a_field_of_the_json() {
+    let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+    let train = format!("{}{NET}", data(""));
+    for (net, way) in [(train, &[][..]), (deploy_net(), &["--reverse"][..])] {
+        let (_, _, text) = deployed(folder.path(), &net, way);
+        let (code, told, json) = deployed(folder.path(), &net, &[way, &["--json"]].concat());
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap_or_default();
+        assert!(code == Some(0) && json["path"].is_null(), "{told}{json}");
+        assert_eq!(json["net"].as_str().map(str::trim_end), Some(text.trim_end()));
+        let more = [way, &["--json", "-o", "made.prototxt"]].concat();
+        let json: serde_json::Value =
+            serde_json::from_str(&deployed(folder.path(), &net, &more).2).unwrap_or_default();
+        assert!(json["path"] == "made.prototxt" && json.get("net").is_none(), "{json}");
+    }
+}

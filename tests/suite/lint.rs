@@ -109,6 +109,13 @@ fn every_rule_finds_what_it_is_for_and_nothing_else() {
             ),
             &["test-mirror@1"],
         ),
+        // One layer for both phases.
+        (with(NORM).replace("crop_size: 8", "crop_size: 8 mirror: true"), &["test-mirror@1"]),
+        (
+            with(NORM)
+                .replace("crop_size: 8 }", "crop_size: 8 mirror: true } include { phase: TRAIN }"),
+            &[],
+        ),
         // A layer behind a ReLU starts at 0.
         (
             training(
@@ -485,6 +492,13 @@ fn our_own_deploy_nets_are_clean() {
 }
 
 #[test]
+fn our_own_models_load_and_have_no_warnings() {
+    let output = cortado(&["lint", "models"]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    assert!(!stdout(&output).contains("[test-mirror]"), "{}", stdout(&output));
+}
+
+#[test]
 fn rules_are_told_with_reason_and_cure() {
     let output = stdout(&cortado(&["lint", "--rules"]));
     for rule in RULES {
@@ -531,6 +545,128 @@ fn a_file_that_does_not_load_keeps_no_finding_of_the_others_back() {
     let output = cortado_in(folder.path(), &["lint", "a.prototxt", "none.prototxt", "b.prototxt"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stdout(&output).contains("[step-without-size]"), "{}", stdout(&output));
-    let told = stderr(&output);
+    let told = stdout(&output);
     assert!(told.contains("a.prototxt") && told.contains("none.prototxt"), "{told}");
+}
+
+#[test]
+fn a_file_that_does_not_load_counts_wherever_it_stands() {
+    let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+    let files = [
+        (
+            "fine.prototxt",
+            r#"layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 } } }"#,
+        ),
+        ("map.prototxt", "item { name: \"cat\" id: 1 }"),
+        (
+            "data.prototxt",
+            r#"layer { name: "d" type: "Data" top: "x" top: "t" data_param { source: "nowhere" batch_size: 9 } }"#,
+        ),
+        ("syntax.prototxt", "layer {{"),
+        ("wiring.prototxt", r#"layer { name: "a" type: "ReLU" bottom: "zz" top: "b" }"#),
+    ];
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap_or_else(|e| panic!("{e}"));
+    }
+    let output = cortado_in(folder.path(), &["lint", "."]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("error: 2 errors, 0 warnings"), "{}", stderr(&output));
+    let told = stdout(&output);
+    assert!(told.contains("./syntax.prototxt:1:7: error: does not load: "), "{told}");
+    let wiring =
+        "wiring.prototxt:1:32: error: does not load: bottom `zz` is made by no layer above";
+    assert!(told.contains(wiring), "{told}");
+    assert!(told.contains("`cortado check ./wiring.prototxt` tells all"), "{told}");
+    assert!(
+        !told.contains("fine") && !told.contains("map") && !told.contains("data.proto"),
+        "{told}"
+    );
+
+    let output = cortado_in(folder.path(), &["lint", "--json", "wiring.prototxt"]);
+    assert_eq!(output.status.code(), Some(1));
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    assert_eq!(
+        (&told[0]["rule"], &told[0]["line"]),
+        (&"does-not-load".into(), &1.into()),
+        "{told}"
+    );
+    // A file that was named is to be a net or a solver.
+    let output = cortado_in(folder.path(), &["lint", "map.prototxt"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("is neither a net nor a solver"), "{}", stderr(&output));
+}
+
+#[test]
+fn weights_of_another_net_are_told_as_such() {
+    let input = r#"layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 3 dim: 4 dim: 4 } } }"#;
+    let rest = r#"
+        layer { name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param { num_output: 4 kernel_size: 4 } }
+        layer { name: "f" type: "InnerProduct" bottom: "c" top: "f" inner_product_param { num_output: 2 } }"#;
+    let data =
+        r#"layer { name: "x" type: "Data" top: "x" data_param { source: "s" batch_size: 9 } }"#;
+    let own = format!("{input}{rest}");
+    let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+    let def = NetDef::from_text(&Source::new("net.prototxt", own.as_str()));
+    let def = def.unwrap_or_else(|e| panic!("{e}"));
+    let net = Net::build(def, &NetOptions::new(Phase::Test)).unwrap_or_else(|e| panic!("{e}"));
+    let table = [
+        (own.clone(), None),
+        // What the other layers are is not said where some are the same.
+        (own.replace("name: \"f\"", "name: \"g\""), None),
+        (
+            own.replace("name: \"f\"", "name: \"g\"").replace("name: \"c\"", "name: \"d\""),
+            Some(
+                "of 2 layers with weights 0 are in the file of weights, which has 2 others (c, f)",
+            ),
+        ),
+        (
+            own.replace("kernel_size: 4", "kernel_size: 3"),
+            Some(
+                "2 of 2 layers have other shapes in the file of weights; `c` first: blob 0 is 4x3x3x3 here, 4x3x4x4 there",
+            ),
+        ),
+        (
+            own.replace("num_output: 2", "num_output: 2 bias_term: false"),
+            Some(
+                "1 of 2 layers have other shapes in the file of weights; `f` first: 1 blobs here, 2 there",
+            ),
+        ),
+        // One form for the other, of as many values.
+        (
+            own.replace("Convolution", "InnerProduct").replace(
+                "convolution_param { num_output: 4 kernel_size: 4 }",
+                "inner_product_param { num_output: 4 }",
+            ),
+            None,
+        ),
+        // How large the pictures are is not known here, how many outputs there are is.
+        (format!("{data}{rest}"), None),
+        (
+            format!("{data}{rest}").replace("num_output: 2", "num_output: 5"),
+            Some(
+                "1 of 2 layers have other shapes in the file of weights; `f` first: blob 0 is 5x195364 here, 2x4 there",
+            ),
+        ),
+    ];
+    let forms = if cfg!(feature = "hdf5") { 2 } else { 1 };
+    let mut failures = Vec::new();
+    for ending in ["caffemodel", "caffemodel.h5"].into_iter().take(forms) {
+        let file = folder.path().join("net").with_extension(ending);
+        let saved = match ending {
+            "caffemodel" => net.save(&file).map(|_| ()),
+            _ => net.save_hdf5(&file),
+        };
+        saved.unwrap_or_else(|e| panic!("{e}"));
+        for (text, wanted) in &table {
+            let subject = Subject::of_text(&Source::new("net.prototxt", text.as_str()));
+            let weights = Weights::open(&file).unwrap_or_else(|e| panic!("{e}"));
+            let found = lint(&subject.unwrap_or_default().with_weights(weights));
+            let found = found.into_iter().filter(|f| f.rule.name == "weights-of-another-net");
+            let found: Vec<String> = found.map(|f| f.message).collect();
+            if found != wanted.iter().copied().collect::<Vec<&str>>() {
+                failures.push(format!("{ending}: wanted {wanted:?}, found {found:?} in\n{text}"));
+            }
+        }
+    }
+    none(failures);
 }

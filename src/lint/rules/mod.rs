@@ -16,6 +16,7 @@ mod solver_fields;
 mod step_without_size;
 mod test_mirror;
 mod unused_block;
+mod weights_of_another_net;
 mod zero_filler;
 
 pub use unused_block::unused_blocks;
@@ -40,5 +41,6 @@ pub static ALL: &[&Rule] = &[
     &step_without_size::RULE,
     &test_mirror::RULE,
     &unused_block::RULE,
+    &weights_of_another_net::RULE,
     &zero_filler::RULE,
 ];

@@ -8,7 +8,8 @@ use crate::lint::{Fix, Found, Level, Rule, Subject};
 pub static RULE: Rule = Rule {
     name: "test-mirror",
     why: "`mirror: true` mirrors at random in TEST as well: scores then differ from run to run",
-    cure: "`mirror: false` in the data layer of phase TEST",
+    cure: "`mirror: false` in the data layer of phase TEST; one that serves both phases becomes two, each \
+           with `include { phase: … }`",
     check,
 };
 
@@ -16,8 +17,13 @@ fn check(subject: &Subject, found: &mut Found<'_>) {
     for layer in &subject.test.layers {
         let field = "transform_param.mirror";
         let mirrors = layer.transform_param.as_ref().is_some_and(|p| p.mirror());
-        // A lone data layer without rules serves training; that it is used in TEST is not said.
-        if !mirrors || subject.runs_in(layer, Phase::Train) {
+        if !mirrors {
+            continue;
+        }
+        // A lone data layer serves training; that TEST uses it too is not said.
+        if subject.runs_in(layer, Phase::Train) {
+            let message = format!("`{}` mirrors at random in TRAIN, and in TEST too", layer.name());
+            found.add(Level::Hint, &layer.place, Some(field), message);
             continue;
         }
         let message = format!("`{}` mirrors at random in TEST", layer.name());
