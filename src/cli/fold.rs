@@ -8,6 +8,7 @@ use cortado::net::{NetOptions, NetState};
 use cortado_layers::{Phase, Shape};
 use serde_json::json;
 
+use super::model::read_net;
 use super::{Failure, RunArgs, log, say, tolerance, without_data};
 
 /// Fold BatchNorm, Scale and Bias into the layers beside them, and prove that the outputs stay
@@ -109,6 +110,10 @@ pub fn run(args: FoldArgs) -> Result<(), Failure> {
     args.run.note();
     let outputs: Vec<&Path> = args.output.iter().map(PathBuf::as_path).collect();
     batch_norm::check_outputs(&outputs, &[&args.net, &args.weights])?;
+    // What comes out of a pipe is read once.
+    if args.net.is_file() {
+        read_net(&args.net)?;
+    }
     let (trained, mut before) = Trained::read(&args.net, &[args.weights], &given)?;
     trained.notes.iter().for_each(|note| log::plain(&note.to_string()));
     for layer in &trained.rest {

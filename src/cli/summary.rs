@@ -128,15 +128,16 @@ fn row(layer: &LayerInfo<'_>, seen: &mut HashSet<usize>) -> Row {
 fn table(net: &Net, summary: &Summary) {
     let rows: Vec<&Row> = summary.layers.iter().filter(|row| row.type_name != "Split").collect();
     let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(5).max(5);
+    let types = rows.iter().map(|row| row.type_name.chars().count()).max().unwrap_or(0).max(16);
     say(&format!("net {}", net.name()));
     say(&format!(
-        "{:width$}  {:16} {:20} {:>12} {:>16} {:>10}",
+        "{:width$}  {:types$} {:20} {:>12} {:>16} {:>10}",
         "layer", "type", "output", "params", "MACs", "memory"
     ));
     for row in rows {
         let tops: Vec<String> = row.tops.iter().map(|dims| Shape::new(dims).to_string()).collect();
         let line = format!(
-            "{:width$}  {:16} {:20} {:>12} {:>16} {:>10}",
+            "{:width$}  {:types$} {:20} {:>12} {:>16} {:>10}",
             row.name,
             row.type_name,
             tops.join(" "),

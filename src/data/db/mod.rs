@@ -196,6 +196,12 @@ fn expect_lmdb(path: &Path) -> Result<(), LayerError> {
         let why = format!("`{shown}` is a LevelDB database, the layer asks for LMDB");
         return Err(LayerError::field(SOURCE, why).help("say `backend: LEVELDB`"));
     }
+    let files = std::fs::read_dir(path).into_iter().flatten().flatten();
+    if files.into_iter().any(|file| file.file_name().to_string_lossy().starts_with("MANIFEST-")) {
+        let why = format!("`{shown}` is a LevelDB database without its file CURRENT");
+        return Err(LayerError::field(SOURCE, why)
+            .help("CURRENT holds one line, the name of the newest of its MANIFEST files"));
+    }
     let why = format!("`{shown}` is no LMDB database: it has no data.mdb, it {}", holds(path));
     Err(LayerError::field(SOURCE, why))
 }
