@@ -2,7 +2,8 @@
 # Fuzzes one target for so many seconds: run.sh TARGET [SECONDS] [MORE OPTIONS OF LIBFUZZER]
 # What is found goes to artifacts/TARGET; once mended, it belongs in ../tests/hostile/corpus/TARGET.
 # PUBLISHED=yes begins with published nets as well; what comes of them stays apart, in published/TARGET.
-# BUILD=no takes the targets as they were built last.
+# BUILD=no takes the targets as they were built last. With TMPDIR in memory (/dev/shm) targets that write
+# their input to a file do not wait for a disk.
 set -euo pipefail
 cd "$(dirname "$0")"
 target=${1:?which target: $(ls fuzz_targets | sed 's/.rs//' | tr '\n' ' ')}
