@@ -1,5 +1,6 @@
 //! Paths as prototxt files mean them.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,6 +18,19 @@ pub fn resolve(path: &str, near: Option<&Path>) -> PathBuf {
         Some(beside) if beside.exists() => beside,
         _ => given,
     }
+}
+
+/// Whether a path still names this open file.
+#[cfg(unix)]
+pub(crate) fn is_still(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let (open, named) = (file.metadata(), std::fs::metadata(path));
+    matches!((open, named), (Ok(a), Ok(b)) if (a.dev(), a.ino()) == (b.dev(), b.ino()))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn is_still(_file: &File, _path: &Path) -> bool {
+    true
 }
 
 /// No picture or list has more.

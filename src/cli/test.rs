@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use cortado::net::Net;
-use cortado::solver::shown;
+use cortado::solver::{Means, shown};
 use cortado::tools::ensemble::Ensemble;
 use cortado_layers::Phase;
 use cortado_proto::NetDef;
@@ -93,20 +93,17 @@ pub fn run(args: TestArgs) -> Result<(), Failure> {
     let mut scored = Scored::load(&args)?;
     log::line(&format!("Running for {} iterations.", args.iterations));
     let progress = Progress::new(args.iterations, "testing");
-    // Of each output's elements the sum, and how many batches had it: outputs may change their size.
-    let mut sums: Vec<Vec<(f64, u64)>> = vec![Vec::new(); scored.net().outputs().len()];
+    let mut means = vec![Means::default(); scored.net().outputs().len()];
     let mut total = 0.0;
     for batch in 0..args.iterations {
         total += scored.forward()?;
         let net = scored.net();
-        for (name, sums) in net.outputs().into_iter().zip(&mut sums) {
+        for (name, means) in net.outputs().into_iter().zip(&mut means) {
             let Some(blob) = net.blob(name) else { continue };
-            sums.resize(sums.len().max(blob.data.len()), (0.0, 0));
-            for (&value, (sum, batches)) in blob.data.iter().zip(sums) {
+            for &value in blob.data {
                 log::line(&format!("Batch {batch}, {name} = {}", shown(value.into())));
-                *sum += f64::from(value);
-                *batches += 1;
             }
+            means.add(blob.data);
         }
         progress.set(batch + 1, String::new());
     }
@@ -116,10 +113,9 @@ pub fn run(args: TestArgs) -> Result<(), Failure> {
     let batches = args.iterations as f64;
     log::line(&format!("Loss: {}", shown(total / batches)));
     let mut outputs: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    for (name, sums) in net.outputs().into_iter().zip(sums) {
+    for (name, means) in net.outputs().into_iter().zip(means) {
         let weight = net.loss_weight(name);
-        for (sum, batches) in sums {
-            let mean = sum / batches as f64;
+        for mean in means.values() {
             let loss = match weight {
                 0.0 => String::new(),
                 weight => {

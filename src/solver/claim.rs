@@ -5,6 +5,7 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use super::{Solver, SolverError, snapshot_names};
+use crate::files::is_still;
 
 /// What a run knows of its prefix.
 #[derive(Default)]
@@ -126,19 +127,6 @@ fn lock(prefix: &Path) -> Result<Option<Lock>, String> {
             return Ok(Some(Lock { path, _file: file }));
         }
     }
-}
-
-/// Whether a path still names this open file.
-#[cfg(unix)]
-fn is_still(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let (open, named) = (file.metadata(), std::fs::metadata(path));
-    matches!((open, named), (Ok(a), Ok(b)) if (a.dev(), a.ino()) == (b.dev(), b.ino()))
-}
-
-#[cfg(not(unix))]
-fn is_still(_file: &File, _path: &Path) -> bool {
-    true
 }
 
 /// Removes what runs with this prefix wrote aside and never finished.

@@ -52,6 +52,7 @@ pub use report::Event;
 pub use restore::newest_snapshot;
 pub use snapshot::snapshot_names;
 pub use step::Feed;
+pub use test::Means;
 pub use update::UpdateRule;
 
 /// What the outside asks of a running solver, looked at before every iteration.

@@ -63,10 +63,7 @@ impl Solver {
         let version = AP_VERSIONS.iter().find(|(name, _)| *name == self.param.ap_version());
         let version = version.map_or(ApVersion::Integral, |(_, version)| *version);
         let of_output = |(name, told): (String, Told)| match told {
-            Told::Elements(sums) => {
-                let mean = |(sum, batches)| (name.clone(), sum / f64::from(batches));
-                sums.into_iter().map(mean).collect()
-            }
+            Told::Elements(means) => means.values().map(|mean| (name.clone(), mean)).collect(),
             Told::Detections(detections) => {
                 let precisions = detections.precisions(version);
                 for (label, precision) in &precisions {
@@ -93,6 +90,27 @@ impl Solver {
 /// The `eval_type` of nets that end in DetectionEvaluate.
 pub(super) const DETECTION: &str = "detection";
 
+/// The means of an output's elements over several batches. An output may change its size: each mean is
+/// over the batches that had the element.
+#[derive(Clone, Debug, Default)]
+pub struct Means(Vec<(f64, u64)>);
+
+impl Means {
+    /// Adds a batch.
+    pub fn add(&mut self, values: &[f32]) {
+        self.0.resize(self.0.len().max(values.len()), (0.0, 0));
+        for ((sum, batches), &value) in self.0.iter_mut().zip(values) {
+            *sum += f64::from(value);
+            *batches += 1;
+        }
+    }
+
+    /// The mean of each element.
+    pub fn values(&self) -> impl Iterator<Item = f64> {
+        self.0.iter().map(|&(sum, batches)| sum / batches as f64)
+    }
+}
+
 /// What a test net's outputs have told so far.
 #[derive(Default)]
 struct Sums {
@@ -101,8 +119,8 @@ struct Sums {
 }
 
 enum Told {
-    /// Of each of its elements the sum, and how many batches had it: outputs may change their size.
-    Elements(Vec<(f64, u32)>),
+    /// The means of its elements.
+    Elements(Means),
     /// Detections, held against true boxes.
     Detections(Detections),
 }
@@ -115,18 +133,12 @@ impl Sums {
             if i == self.outputs.len() {
                 let told = match self.detection && blob.shape.last() == Some(&ROW) {
                     true => Told::Detections(Detections::default()),
-                    false => Told::Elements(Vec::new()),
+                    false => Told::Elements(Means::default()),
                 };
                 self.outputs.push((name.to_owned(), told));
             }
             match &mut self.outputs[i].1 {
-                Told::Elements(sums) => {
-                    sums.resize(sums.len().max(blob.data.len()), (0.0, 0));
-                    for ((sum, batches), &value) in sums.iter_mut().zip(blob.data) {
-                        *sum += f64::from(value);
-                        *batches += 1;
-                    }
-                }
+                Told::Elements(means) => means.add(blob.data),
                 Told::Detections(detections) => detections.add(blob.data),
             }
         }

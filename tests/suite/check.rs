@@ -1,10 +1,8 @@
 //! `cortado check` of what is no text, and what it says once.
 
-use std::path::Path;
-
 use cortado_layers::Phase;
 
-use crate::support::{cortado_in, net, none, stderr, stdout};
+use crate::support::{cortado_in, folder_of, net, none, stderr, stdout, told};
 
 const NET: &str = r#"
     layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
@@ -13,20 +11,6 @@ const NET: &str = r#"
 const READS: &str = r#"
     layer { name: "d" type: "Data" top: "x" data_param { source: "nowhere" batch_size: 2 } }
     layer { name: "fc" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 4 } }"#;
-
-fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
-    for (name, bytes) in files {
-        std::fs::write(folder.path().join(name), bytes).unwrap_or_else(|e| panic!("{e}"));
-    }
-    folder
-}
-
-/// All that a run says, behind its exit code.
-fn told(folder: &Path, arguments: &[&str]) -> String {
-    let output = cortado_in(folder, arguments);
-    format!("{:?} {}{}", output.status.code(), stdout(&output), stderr(&output))
-}
 
 #[cfg(feature = "hdf5")]
 #[test]
@@ -38,7 +22,7 @@ fn hdf5_files_are_told_as_binary_ones_are() {
     let made_up = "DummyData\" top: \"t\" top: \"x\" dummy_data_param { shape { dim: 2 dim: 4 }";
     let text = NET.replace("Input\" top: \"x\" input_param {", made_up) + loss;
     let folder =
-        folder(&[("net.prototxt", text.as_bytes()), ("solver.prototxt", solver.as_bytes())]);
+        folder_of(&[("net.prototxt", text.as_bytes()), ("solver.prototxt", solver.as_bytes())]);
     let trained = told(folder.path(), &["train", "--solver", "solver.prototxt"]);
     assert!(trained.starts_with("Some(0)"), "{trained}");
     let weights = "run_iter_2.caffemodel.h5";
@@ -69,7 +53,7 @@ fn hdf5_files_are_told_as_binary_ones_are() {
 fn mean_files_are_told_with_their_shape() {
     // Shape 1x2x1x1 and two values.
     let mean = [0x3a, 6, 0x0a, 4, 1, 2, 1, 1, 0x2a, 8, 0, 0, 0x80, 0x3f, 0, 0, 0, 0x40];
-    let folder = folder(&[("mean.binaryproto", &mean), ("half.binaryproto", &mean[..12])]);
+    let folder = folder_of(&[("mean.binaryproto", &mean), ("half.binaryproto", &mean[..12])]);
     let whole = told(folder.path(), &["check", "mean.binaryproto"]);
     assert!(whole.starts_with("Some(0) ok        mean.binaryproto"), "{whole}");
     assert!(whole.contains("its shape is 1x2x1x1"), "{whole}");
@@ -84,7 +68,7 @@ fn a_shape_that_no_layer_needs_is_refused_with_a_blobs_name_and_without() {
         ("reads.prototxt", READS.as_bytes()),
         ("bad.prototxt", b"layer {"),
     ];
-    let folder = folder(&files);
+    let folder = folder_of(&files);
     let refused = "no layer reads data";
     let table: [(&[&str], &str); 6] = [
         (&["check", "--assume-shape", "4x1", "net.prototxt"], refused),
@@ -104,7 +88,7 @@ fn a_shape_that_no_layer_needs_is_refused_with_a_blobs_name_and_without() {
 
 #[test]
 fn the_only_cause_is_told_once() {
-    let folder = folder(&[("empty.prototxt", b""), ("bad.prototxt", b"layer { name: }\n")]);
+    let folder = folder_of(&[("empty.prototxt", b""), ("bad.prototxt", b"layer { name: }\n")]);
     for file in ["empty.prototxt", "bad.prototxt", "none.prototxt"] {
         let told = told(folder.path(), &["check", file]);
         assert!(told.starts_with(&format!("Some(1) refused   {file}\n\nerror: ")), "{told}");
@@ -118,7 +102,7 @@ fn the_only_cause_is_told_once() {
 
 #[test]
 fn weights_hold_what_the_net_has() {
-    let folder = folder(&[]);
+    let folder = folder_of(&[]);
     let file = folder.path().join("net.caffemodel");
     net(NET, Phase::Test).save(&file).unwrap_or_else(|e| panic!("{e}"));
     let json = stdout(&cortado_in(folder.path(), &["check", "--json", "net.caffemodel"]));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use cortado::batch_norm::{Given, Trained};
 
-use crate::support::{ROOT, cortado, cortado_in, none, stderr, stdout};
+use crate::support::{ROOT, cortado, cortado_in, none, stderr, stdout, told};
 
 fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
@@ -12,12 +12,6 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
         std::fs::write(folder.path().join(name), text).unwrap_or_else(|e| panic!("{e}"));
     }
     folder
-}
-
-/// All that a run says, behind its exit code.
-fn told(folder: &Path, arguments: &[&str]) -> String {
-    let output = cortado_in(folder, arguments);
-    format!("{:?} {}{}", output.status.code(), stdout(&output), stderr(&output))
 }
 
 const NET: &str = r#"

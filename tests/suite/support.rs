@@ -65,3 +65,18 @@ pub fn stdout(output: &Output) -> String {
 pub fn none(failures: Vec<String>) {
     assert!(failures.is_empty(), "{} failed:\n\n{}", failures.len(), failures.join("\n\n"));
 }
+
+/// A folder of these files.
+pub fn folder_of(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+    for (name, bytes) in files {
+        std::fs::write(folder.path().join(name), bytes).unwrap_or_else(|e| panic!("{e}"));
+    }
+    folder
+}
+
+/// All that a run says, behind its exit code.
+pub fn told(folder: &Path, arguments: &[&str]) -> String {
+    let output = cortado_in(folder, arguments);
+    format!("{:?} {}{}", output.status.code(), stdout(&output), stderr(&output))
+}

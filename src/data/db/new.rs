@@ -8,6 +8,7 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use crate::data::paths::holds;
+use crate::files::is_still;
 
 /// Kinds of store that are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -280,19 +281,6 @@ fn claim(folder: &Path) -> std::io::Result<Option<File>> {
             Err(TryLockError::Error(e)) => return Err(e),
         }
     }
-}
-
-/// Whether a path still names this open file.
-#[cfg(unix)]
-fn is_still(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let (open, named) = (file.metadata(), fs::metadata(path));
-    matches!((open, named), (Ok(a), Ok(b)) if (a.dev(), a.ino()) == (b.dev(), b.ino()))
-}
-
-#[cfg(not(unix))]
-fn is_still(_: &File, _: &Path) -> bool {
-    true
 }
 
 /// Removes all files but the lock.
