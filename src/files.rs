@@ -1,11 +1,14 @@
-//! Paths as prototxt files mean them.
+//! Paths as prototxt files mean them, files that are read and files that are to be written.
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use cortado_proto::ErrorKind;
 pub use cortado_proto::read_file;
+
+use crate::Error;
 
 /// A path that a file names: as the original takes it, from the working directory; where nothing is
 /// there, from the folder of the file that names it.
@@ -68,4 +71,49 @@ pub fn read_lines(path: &Path) -> io::Result<String> {
 fn is_final(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, IsADirectory, NotFound, PermissionDenied};
     matches!(error.kind(), NotFound | PermissionDenied | IsADirectory | FileTooLarge)
+}
+
+/// Whether results can go into these files: to be asked before the work is done.
+///
+/// # Errors
+/// One is a folder or lies in none, is what the command reads, or is another result as well.
+pub fn check_outputs(outputs: &[&Path], inputs: &[&Path]) -> Result<(), Error> {
+    for (i, path) in outputs.iter().enumerate() {
+        let folder = folder_of(path);
+        let same = |other: &&Path| place(other) == place(path);
+        let why = if path.as_os_str().to_string_lossy().ends_with('/') || path.is_dir() {
+            "it is a folder; name a file in it".to_owned()
+        } else if path.file_name().is_none() {
+            "it names no file".to_owned()
+        } else if !folder.is_dir() {
+            let folder = folder.display();
+            format!("there is no folder `{folder}`; `mkdir -p {folder}` makes it")
+        } else if outputs[..i].iter().any(&same) {
+            "each result wants a file of its own".to_owned()
+        } else if inputs.iter().any(same) {
+            "it is read by this command; name another file".to_owned()
+        } else {
+            continue;
+        };
+        return Err(cannot_write(path, why));
+    }
+    Ok(())
+}
+
+pub(crate) fn cannot_write(path: &Path, why: String) -> Error {
+    cortado_proto::Error::new(ErrorKind::File { doing: "write", path: path.into(), why }).into()
+}
+
+/// The folder of a file.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// A file's one name, whether it is there yet or not.
+fn place(path: &Path) -> PathBuf {
+    let to_be = || Some(folder_of(path).canonicalize().ok()?.join(path.file_name()?));
+    path.canonicalize().ok().or_else(to_be).unwrap_or_else(|| path.to_owned())
 }

@@ -202,6 +202,34 @@ impl NetDef {
         param
     }
 
+    /// The whole net as text: fields that the schema does not know stay in their blocks.
+    pub fn to_text(&self) -> String {
+        let own = self.unknown.iter().filter(|field| field.path == self.place.path);
+        let own = own.map(|field| (String::new(), field.text().to_string()));
+        let files =
+            self.layers.iter().enumerate().filter(|(_, l)| *l.place.origin() != Origin::Code);
+        let of_layers = files.flat_map(|(i, layer)| {
+            let at = move |path: String| match path.is_empty() {
+                true => format!("layer[{i}]"),
+                false => format!("layer[{i}].{path}"),
+            };
+            self.unknown_of(layer).map(move |(path, text)| (at(path), text))
+        });
+        text::print_with(&self.to_message(), &own.chain(of_layers).collect::<Vec<_>>())
+    }
+
+    /// The fields of a layer that the schema does not know: the path of the block each stands in, and
+    /// its text.
+    pub(crate) fn unknown_of(&self, layer: &LayerDef) -> impl Iterator<Item = (String, String)> {
+        let path = layer.place.path();
+        self.unknown.iter().filter_map(move |field| {
+            let rest = field.path.strip_prefix(path)?;
+            let rest = if rest.is_empty() { rest } else { rest.strip_prefix('.')? };
+            // The word of a fork's type is the layer's type already.
+            (field.name != "type").then(|| (rest.to_string(), field.text().to_string()))
+        })
+    }
+
     fn assemble(
         mut param: NetParameter,
         source: &Arc<Source>,

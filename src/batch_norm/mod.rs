@@ -13,7 +13,7 @@ mod rest;
 mod trained;
 
 pub use convert::{Conversion, Converted, convert};
-pub use files::{check_outputs, write_pair};
+pub use files::write_pair;
 pub use fold::{Fold, Folded, Kept, fold};
 pub use proof::{OutputError, compare};
 pub use recalibrate::{Drift, Recalibrated, recalibrate};

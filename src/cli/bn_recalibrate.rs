@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use cortado::batch_norm;
+use cortado::files::check_outputs;
 use cortado::net::{Net, belongs};
 use cortado::solver::shown;
 use cortado_layers::Phase;
@@ -47,7 +48,7 @@ pub fn run(args: BnRecalibrateArgs) -> Result<(), Failure> {
         .chain(&args.model.weights)
         .map(PathBuf::as_path)
         .collect();
-    batch_norm::check_outputs(&[&args.output], &inputs)?;
+    check_outputs(&[&args.output], &inputs)?;
     args.model.weights.iter().try_for_each(|file| not_a_state(file))?;
     let mut def = read_net(&args.model.model)?;
     cortado_proto::upgrade::net(&mut def)?;

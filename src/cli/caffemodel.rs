@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use cortado::batch_norm::check_outputs;
+use cortado::files::check_outputs;
 use cortado::tools::{npy, weights};
 use cortado_layers::Shape;
 use serde_json::json;
 
-use super::model::{folder_for, not_a_state};
+use super::model::not_a_state;
 use super::{Failure, say, tolerance};
 
 /// Look into files of trained weights, compare and change them
@@ -146,7 +146,6 @@ pub fn run(args: CaffemodelArgs) -> Result<(), Failure> {
 
 /// Before the work is done: all files are weights, and the result takes the place of none of them.
 fn prepared(files: &[&Path], output: &Path) -> Result<(), Failure> {
-    folder_for(output)?;
     files.iter().try_for_each(|file| not_a_state(file))?;
     Ok(check_outputs(&[output], files)?)
 }

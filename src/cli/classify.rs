@@ -88,14 +88,23 @@ pub fn run(args: ClassifyArgs) -> Result<(), Failure> {
     net.reshape_input(&input, [1, channels, height, width])?;
     let mut net = net.deploy();
     let mean = Mean::parse(args.mean.as_deref(), [channels, height, width])?;
-    let mut results = Vec::new();
+    let (mut results, mut unread) = (Vec::new(), Vec::new());
     // Without JSON every picture's classes are told as they come.
     let progress = args.json.then(|| Progress::new(args.images.len() as u64, "classifying"));
     for (done, file) in args.images.iter().enumerate() {
         if let Some(progress) = &progress {
             progress.set(done as u64, String::new());
         }
-        let picture = read_picture(file, channels, args.resize, height, width)?;
+        let picture = match read_picture(file, channels, args.resize, height, width) {
+            // What is wrong with one picture keeps nobody from the others.
+            Err(Failure::Input(why)) => {
+                let why_alone = why.trim_start_matches("error: ");
+                results.push(json!({ "image": file, "error": why_alone }));
+                unread.push(why);
+                continue;
+            }
+            picture => picture?,
+        };
         let values = prepared(&picture, &mean, args.scale, args.channels);
         if let Some(blob) = net.input_mut(&input) {
             blob.data.copy_from_slice(&values);
@@ -115,7 +124,7 @@ pub fn run(args: ClassifyArgs) -> Result<(), Failure> {
     if args.json {
         say(&json!(results).to_string());
     }
-    Ok(())
+    if unread.is_empty() { Ok(()) } else { Err(Failure::Input(unread.join("\n"))) }
 }
 
 fn bad(why: String) -> Failure {

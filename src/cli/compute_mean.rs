@@ -1,9 +1,10 @@
 //! `cortado compute-mean`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use cortado::data::Backend;
+use cortado::files::check_outputs;
 use cortado::tools::mean;
 use serde_json::json;
 
@@ -43,6 +44,9 @@ pub struct ComputeMeanArgs {
 
 /// Runs the command.
 pub fn run(args: ComputeMeanArgs) -> Result<(), Failure> {
+    let outputs: Vec<&Path> =
+        [&args.to, &args.std, &args.zca].into_iter().flatten().map(PathBuf::as_path).collect();
+    check_outputs(&outputs, &[&args.from])?;
     args.run.note();
     let progress = Progress::new(0, "summing up");
     let mut tell = |done: u64, of: Option<u64>| progress.set_of(done, of);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use cortado::batch_norm::{self, Conversion, Trained};
+use cortado::files::check_outputs;
 use cortado_proto::wire;
 use serde_json::json;
 
@@ -43,7 +44,7 @@ pub fn run(args: ConvertBnArgs) -> Result<(), Failure> {
         std::iter::once(&args.to).chain(args.weights.get(1)).map(PathBuf::as_path).collect();
     let inputs: Vec<&Path> =
         std::iter::once(&args.from).chain(&files).map(PathBuf::as_path).collect();
-    batch_norm::check_outputs(&outputs, &inputs)?;
+    check_outputs(&outputs, &inputs)?;
     // What comes out of a pipe is read once.
     if args.from.is_file() {
         read_net(&args.from)?;

@@ -4,14 +4,14 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use clap::Args;
-use cortado::batch_norm::check_outputs;
+use cortado::files::check_outputs;
 use cortado::net::{Assumed, NetError, NetErrorKind, belongs, default_shapes};
 use cortado_layers::{LayerDef, Phase, Shape};
 use cortado_proto::caffe::{BlobShape, InputParameter, LayerParameter};
-use cortado_proto::{NetDef, text, wire};
+use cortado_proto::{NetDef, Origin, wire};
 use serde_json::{Value, json};
 
-use super::model::{folder_for, read_net};
+use super::model::read_net;
 use super::{Failure, RunArgs, log, say, skeleton, without_data};
 
 /// Make a deploy net from a training net: Input for the data, no losses, Softmax for its loss
@@ -42,7 +42,6 @@ pub struct DeployArgs {
 /// Runs the command.
 pub fn run(args: DeployArgs) -> Result<(), Failure> {
     if let Some(output) = &args.output {
-        folder_for(output)?;
         check_outputs(&[output], &[&args.file])?;
     }
     let mut def = read_net(&args.file)?;
@@ -129,7 +128,7 @@ fn write(
     told: &str,
     notes: &[String],
 ) -> Result<(), Failure> {
-    let text = text::print(&def.to_message());
+    let text = def.to_text();
     match &args.output {
         Some(path) => wire::write_file(path, |out| out.write_all(text.as_bytes()))?,
         None if args.json => report["net"] = text.into(),
@@ -314,7 +313,8 @@ fn deploy(mut def: NetDef, phase: Phase, one: bool, args: &DeployArgs, given: &A
                     input_param: Some(InputParameter { shape: vec![BlobShape { dim }] }),
                     ..LayerParameter::default()
                 };
-                kept.push(LayerDef { place: layer.place.clone(), ..LayerDef::new(param) });
+                let place = layer.place.derived(Origin::Code);
+                kept.push(LayerDef { place, ..LayerDef::new(param) });
             }
             dropped.push(name);
             continue;
@@ -336,7 +336,8 @@ fn deploy(mut def: NetDef, phase: Phase, one: bool, args: &DeployArgs, given: &A
                 softmax_param: layer.param.softmax_param,
                 ..LayerParameter::default()
             };
-            kept.push(LayerDef { place: layer.place, ..LayerDef::new(param) });
+            let place = layer.place.derived(Origin::Code);
+            kept.push(LayerDef { place, ..LayerDef::new(param) });
             continue;
         }
         if measures(&layer) || layer.bottom.iter().any(|b| gone.contains(b)) {

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use cortado::draw::Graph;
+use cortado::files::check_outputs;
 use cortado::net::{Assumed, NetOptions};
 use cortado_layers::Shape;
 use cortado_proto::wire;
 use serde_json::json;
 
-use super::model::{folder_for, read_net};
+use super::model::read_net;
 use super::time::PhaseArg;
 use super::{Failure, RunArgs, log, say, without_data};
 
@@ -56,7 +57,7 @@ pub fn run(args: DrawArgs) -> Result<(), Failure> {
     if !(args.scale > 0.0) {
         return Err(Failure::Usage(format!("--scale is above 0, found {}", args.scale)));
     }
-    folder_for(&args.output)?;
+    check_outputs(&[&args.output], &[&args.file])?;
     let def = read_net(&args.file)?;
     let given = Assumed { first: args.assume_shape.clone(), ..Assumed::default() };
     without_data::known(&given, &without_data::data_tops(&def))?;
@@ -92,7 +93,14 @@ pub fn run(args: DrawArgs) -> Result<(), Failure> {
 /// The bytes of a PNG.
 #[cfg(feature = "draw-png")]
 pub fn png(svg: &str, scale: f32) -> Result<Vec<u8>, Failure> {
-    cortado::draw::png(svg, scale).map_err(|why| Failure::Input(format!("error: {why}")))
+    let (bytes, fits) =
+        cortado::draw::png(svg, scale).map_err(|why| Failure::Input(format!("error: {why}")))?;
+    if fits < scale {
+        log::plain(&format!(
+            "note: the picture is drawn at scale {fits}: {scale} is too large for a PNG"
+        ));
+    }
+    Ok(bytes)
 }
 
 /// Says how to get PNGs.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use cortado::batch_norm::{self, Given, OutputError, Trained};
+use cortado::files::check_outputs;
 use cortado::net::{NetOptions, NetState};
 use cortado_layers::{Phase, Shape};
 use serde_json::json;
@@ -109,7 +110,7 @@ pub fn run(args: FoldArgs) -> Result<(), Failure> {
     let given = args.proof.given(&args.run)?;
     args.run.note();
     let outputs: Vec<&Path> = args.output.iter().map(PathBuf::as_path).collect();
-    batch_norm::check_outputs(&outputs, &[&args.net, &args.weights])?;
+    check_outputs(&outputs, &[&args.net, &args.weights])?;
     // What comes out of a pipe is read once.
     if args.net.is_file() {
         read_net(&args.net)?;

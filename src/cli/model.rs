@@ -104,20 +104,6 @@ pub fn read_net(file: &Path) -> Result<NetDef, Failure> {
     Err(Failure::Input(format!("error: `{shown}` is a solver; {net}")))
 }
 
-/// The folder into which something is written must be there.
-pub fn folder_for(file: &Path) -> Result<(), Failure> {
-    match file.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
-        None => Ok(()),
-        Some(folder) => {
-            let (file, folder) = (file.display(), folder.display());
-            Err(Failure::Input(format!(
-                "error: cannot write `{file}`: there is no folder `{folder}`; `mkdir -p {folder}` \
-                 makes it"
-            )))
-        }
-    }
-}
-
 /// Mistakes of a net, with a hint where it builds in the other phase.
 fn other_phase(errors: NetErrors, def: &NetDef, phase: Phase, run: &RunArgs) -> Failure {
     let why = told(&errors.into());

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use cortado::batch_norm::check_outputs;
+use cortado::files::check_outputs;
 use cortado::plot::{
     Panel, Series, panels_of_readings, panels_of_series, read_csv, read_log, svg, to_csv,
 };
@@ -12,7 +12,6 @@ use cortado_proto::{def::read_text, wire};
 use serde_json::json;
 
 use super::draw::png;
-use super::model::folder_for;
 use super::{Failure, log, say};
 
 /// Draw loss, scores and learning rate of training logs, the original Caffe's too, and what probes read
@@ -44,7 +43,6 @@ pub fn run(args: PlotArgs) -> Result<(), Failure> {
         let found = args.output.display();
         return Err(Failure::Usage(format!("curves go to .svg, .png or .csv; found `{found}`")));
     }
-    folder_for(&args.output)?;
     let inputs: Vec<&Path> = args.files.iter().map(PathBuf::as_path).collect();
     check_outputs(&[&args.output], &inputs)?;
     let (mut curves, mut panels): (Vec<Series>, Vec<Panel>) = (Vec::new(), Vec::new());

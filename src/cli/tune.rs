@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use cortado::files::check_outputs;
 use cortado_layers::Phase;
 use serde_json::json;
 
-use super::model::{ModelArgs, PlanArgs, folder_for};
+use super::model::{ModelArgs, PlanArgs};
 use super::{Failure, RunArgs, log, positive, say};
 
 /// Time the algorithms of every convolution of a net on this machine, and keep the choices
@@ -33,7 +34,7 @@ pub struct TuneArgs {
 
 /// Runs the command.
 pub fn run(args: TuneArgs) -> Result<(), Failure> {
-    folder_for(&args.output)?;
+    check_outputs(&[&args.output], &[])?;
     let mut net = args.model.load(Phase::Test, &args.run, &PlanArgs::default(), false)?;
     if net.plan_steps().is_none() {
         return Err(Failure::Input(format!("error: {}", net.why_unplanned())));

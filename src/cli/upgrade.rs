@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use cortado::files::check_outputs;
 use cortado_proto::text::{self, Upgraded};
 use cortado_proto::{Errors, SolverDef, def::read_text, wire};
 use serde_json::json;
@@ -43,6 +44,7 @@ pub struct UpgradeSolverArgs {
 
 /// Runs `upgrade-net`.
 pub fn net(args: UpgradeNetArgs) -> Result<(), Failure> {
+    check_outputs(&[&args.to], &[])?;
     if !is_binary(&args.from) {
         // What comes out of a pipe is read once.
         if args.from.is_file() {
@@ -63,6 +65,7 @@ pub fn net(args: UpgradeNetArgs) -> Result<(), Failure> {
 
 /// Runs `upgrade-solver`.
 pub fn solver(args: UpgradeSolverArgs) -> Result<(), Failure> {
+    check_outputs(&[&args.to], &[])?;
     if args.from.is_file() {
         SolverDef::read(&args.from)?;
     }

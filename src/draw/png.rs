@@ -8,11 +8,11 @@ const MAX_SIDE: f32 = 16_000.0;
 const MAX_AREA: f32 = 120e6;
 
 /// Bytes of a PNG file from the text of an SVG, drawn `scale` times as large (smaller where the picture
-/// would be huge).
+/// would be huge), and the scale that it has.
 ///
 /// # Errors
 /// The machine has no font, or the picture makes no sense.
-pub fn png(svg: &str, scale: f32) -> Result<Vec<u8>, String> {
+pub fn png(svg: &str, scale: f32) -> Result<(Vec<u8>, f32), String> {
     let mut options = Options::default();
     let fonts = options.fontdb_mut();
     fonts.load_system_fonts();
@@ -37,5 +37,6 @@ pub fn png(svg: &str, scale: f32) -> Result<Vec<u8>, String> {
     let mut image = Pixmap::new(pixels(size.width()), pixels(size.height()))
         .ok_or("the picture is too large")?;
     resvg::render(&tree, Transform::from_scale(scale, scale), &mut image.as_mut());
-    image.encode_png().map_err(|e| e.to_string())
+    let bytes = image.encode_png().map_err(|e| e.to_string())?;
+    Ok((bytes, scale))
 }

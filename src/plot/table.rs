@@ -4,14 +4,18 @@ use std::collections::HashMap;
 
 use super::Series;
 
+/// What may stand between two cells: the first of them in the heading does.
+const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
+
 /// The curves of a table with a heading; empty and unreadable fields are left out.
 pub fn read_csv(text: &str) -> Vec<Series> {
     let mut lines = text.lines();
     let Some(heading) = lines.next() else { return Vec::new() };
-    let names = heading.split(',').skip(1).map(str::trim);
+    let delimiter = heading.chars().find(|c| DELIMITERS.contains(c)).unwrap_or(',');
+    let names = heading.split(delimiter).skip(1).map(str::trim);
     let mut all: Vec<Series> = names.map(Series::new).collect();
     for line in lines {
-        let mut fields = line.split(',').map(str::trim);
+        let mut fields = line.split(delimiter).map(str::trim);
         let iteration = fields.next().and_then(|field| field.parse().ok());
         let Some(iteration) = iteration.filter(|n: &f64| n.is_finite()) else { continue };
         for (series, field) in all.iter_mut().zip(fields) {
@@ -69,5 +73,8 @@ mod tests {
         let text = to_csv(&all);
         assert_eq!(text, "iteration,a,b\n0,1.5,\n5,,0.000000001\n10,-2,\n");
         assert_eq!(read_csv(&text), all);
+        for delimiter in [";", "\t", "|"] {
+            assert_eq!(read_csv(&text.replace(',', delimiter)), all, "{delimiter:?}");
+        }
     }
 }

@@ -152,8 +152,9 @@ pub fn convert(
 
 fn make(path: &str, label: i32, set: &ImageSet) -> Result<Made, String> {
     let color = if set.gray { Color::Gray } else { Color::Bgr };
-    let bytes = read_file(&under(&set.root, path), MOST_BYTES);
-    let bytes = bytes.map_err(|e| format!("can't read the file: {e}"))?;
+    let file = under(&set.root, path);
+    let bytes = read_file(&file, MOST_BYTES)
+        .map_err(|e| format!("can't read `{}`: {e}", file.display()))?;
     let picture = match set.size {
         [0, 0] => image::decode(&bytes, color)?,
         size => image::decode_resized(&bytes, color, size)?,

@@ -126,8 +126,8 @@ fn what_is_wrong_with_a_list_is_told_and_no_database_is_left() {
         (
             "c.png 1\nnone.png 2\n",
             same.clone(),
-            "`none.png` (line 2 of `LIST`): can't read the file: No such file or directory (os error \
-             2); --skip-bad leaves such pictures out",
+            "`none.png` (line 2 of `LIST`): can't read `ROOT/none.png`: No such file or directory (os \
+             error 2); --skip-bad leaves such pictures out",
         ),
         (
             "c.png 1\nlist.txt 2\n",
@@ -168,6 +168,7 @@ fn what_is_wrong_with_a_list_is_told_and_no_database_is_left() {
         let path = folder.path().join("list.txt");
         let wanted = wanted
             .replace("LIST", &path.display().to_string())
+            .replace("ROOT", &folder.path().display().to_string())
             .replace("c.png` is 3x9x11", "c.png` is 3x4x5");
         let error = run(&path, &folder.path().join("db"), &set).expect_err(&wanted);
         assert_eq!(error, wanted);

@@ -559,8 +559,8 @@ fn two_results_are_written_or_neither() {
     let table = [
         ("nowhere/a", "b", "there is no folder `nowhere`"),
         ("a", "nowhere/b", "there is no folder `nowhere`"),
-        ("same", "same", "the net and its weights want a file each"),
-        ("same", "./same", "the net and its weights want a file each"),
+        ("same", "same", "each result wants a file of its own"),
+        ("same", "./same", "each result wants a file of its own"),
         ("folder", "b", "it is a folder"),
         ("a", "folder", "it is a folder"),
         ("a", "b/", "it is a folder"),

@@ -728,6 +728,7 @@ fn pictures_are_classified_in_the_channel_order_that_was_asked_for() {
     for (more, code, wanted) in [
         (&["--mean", "1,2", "red.png"][..], 2, "--mean has 2 values, the input 3 channels"),
         (&["nothing.png"][..], 1, "nothing.png"),
+        (&["nothing.png", "red.png", "none.png"][..], 1, "none.png"),
         (&["net.prototxt"][..], 1, "net.prototxt"),
         (&[][..], 2, "required"),
     ] {
@@ -735,6 +736,13 @@ fn pictures_are_classified_in_the_channel_order_that_was_asked_for() {
         if output.status.code() != Some(code) || !stderr(&output).contains(wanted) {
             failures.push(format!("{more:?}: {:?}\n{}", output.status, stderr(&output)));
         }
+    }
+    let output = run(&["--json", "--top", "1", "nothing.png", "red.png"]);
+    let found: serde_json::Value =
+        serde_json::from_str(&stdout(&output)).unwrap_or_else(|e| panic!("{e}"));
+    let why = found[0]["error"].as_str().unwrap_or_default();
+    if !why.starts_with("cannot read `nothing.png`") || found[1]["classes"][0]["label"] != "third" {
+        failures.push(format!("with a picture that is not there: {found}"));
     }
     none(failures);
 }

@@ -198,6 +198,18 @@ fn blocks_of_forks_stay_with_the_layers_that_are_replaced() {
 }
 
 #[test]
+fn what_the_schema_does_not_know_stays_in_layers_that_are_kept() {
+    let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+    let fork = r#"layer { name: "w" type: "Warp" bottom: "data" top: "w" include { phase: TEST }
+        warp_param { angle: 3 } pooling_param { own_pad: 2 } }"#;
+    let net = format!("{}{fork}{}", data(""), NET.replace("bottom: \"data\"", "bottom: \"w\""));
+    let (code, told, text) = deployed(folder.path(), &net, &["--assume-shape", "1x3x8x8"]);
+    assert_eq!(code, Some(0), "{told}");
+    let wanted = "  pooling_param {\n    own_pad: 2\n  }\n  warp_param { angle: 3 }\n}\n";
+    assert!(text.contains(wanted), "{told}\n{text}");
+}
+
+#[test]
 fn a_net_that_goes_into_no_file_is_a_field_of_the_json() {
     let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
     let train = format!("{}{NET}", data(""));

@@ -183,10 +183,12 @@ fn a_folder_that_is_not_there_is_made_or_named() {
     let folder = folder(&[("train.log", log), ("net.prototxt", NET)]);
     let no = "there is no folder `no`; `mkdir -p no`";
     let weights = format!("{ROOT}/tests/golden/solver/sgd_decay_snap/init.caffemodel");
-    let table: [(&[&str], &[&str]); 5] = [
+    let table: [(&[&str], &[&str]); 7] = [
         (&["parse-log", "train.log", "tables/"], &["Some(0)", "tables/train.log.train: 1 rows"]),
         (&["draw", "net.prototxt", "-o", "no/net.svg"], &["Some(1)", no]),
         (&["plot", "train.log", "-o", "no/net.svg"], &["Some(1)", no]),
+        (&["upgrade-net", "net.prototxt", "no/net.prototxt"], &["Some(1)", no]),
+        (&["compute-mean", "db", "no/mean.binaryproto"], &["Some(1)", no]),
         (&["caffemodel", "average", &weights, &weights, "-o", "no/m.caffemodel"], &["Some(1)", no]),
         (&["lint", "tables"], &["Some(1)", "there is no .prototxt file"]),
     ];

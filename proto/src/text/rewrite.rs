@@ -107,14 +107,7 @@ fn indented(text: &str) -> String {
 }
 
 fn printed(net: &NetDef, layer: &LayerDef) -> String {
-    let path = layer.place.path();
-    let inside = net.unknown.iter().filter_map(|field| {
-        let rest = field.path.strip_prefix(path)?;
-        let rest = if rest.is_empty() { rest } else { rest.strip_prefix('.')? };
-        // The word of a fork's type is the layer's type already.
-        (field.name != "type").then(|| (rest.to_string(), field.text().to_string()))
-    });
-    print_with(&layer.param, &inside.collect::<Vec<_>>())
+    print_with(&layer.param, &net.unknown_of(layer).collect::<Vec<_>>())
 }
 
 /// A solver's text in today's form.
